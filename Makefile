@@ -1,0 +1,31 @@
+# Everything a person runs. The work is done in scripts/; see each file's head.
+
+.PHONY: help setup dev build build-faults test bench golden clean
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Install what is missing for everything below
+	@exec sh scripts/setup.sh test
+
+dev: ## Serve at http://127.0.0.1:$PORT (8787), state in $STATE_DIR (.state); PROTOCOL §5 by environment
+	@exec sh scripts/dev.sh
+
+build: ## Build the Worker into build/
+	@exec sh scripts/build.sh
+
+build-faults: ## Build it with the tests' faults into build-faults/
+	@exec sh scripts/build.sh faults
+
+test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
+	@exec sh scripts/test.sh
+
+bench: build ## Measure the built Worker in workerd
+	@. scripts/env.sh && exec node bench/run.mjs
+
+golden: ## Write the golden files anew; read the diff before committing it
+	@GOLDEN=update cargo test --locked --test it
+
+clean: ## Remove what was built; node_modules, state and the user's cache stay
+	@rm -rf build build-faults target .wrangler

@@ -1,0 +1,338 @@
+// The built Worker in real workerd, under a test's control.
+//
+// Owns starting, killing and stopping of runtimes, and what can be seen of their state from outside: D1, the
+// objects' SQLite files. It knows nothing of turns; `client.mjs` speaks the protocol.
+// Invariant: each runtime has its own port and state folder, and nothing it started outlives its `stop`.
+
+import { execFileSync, fork } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as pause } from "node:timers/promises";
+
+const ROOT = resolve(import.meta.dirname, "..");
+const CONFIG = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
+const WORKER_NAME = "steadfast";
+
+/** Where tests find the two builds; `make test` makes both. */
+export const BUILD = resolve(ROOT, process.env.STEADFAST_BUILD ?? "build");
+export const FAULTS_BUILD = resolve(ROOT, process.env.STEADFAST_FAULTS_BUILD ?? "build-faults");
+
+/** What is awaited in these tests takes seconds; on a loaded two-core machine a minute is still alive. */
+export const PATIENCE_MS = 60_000;
+
+function configured(pattern, what) {
+  const found = CONFIG.match(pattern);
+  if (!found) throw new Error(`wrangler.toml has no ${what}`);
+  return found[1];
+}
+
+function compatibility() {
+  const date = configured(/^compatibility_date\s*=\s*"([^"]+)"/m, "compatibility_date");
+  const flags = CONFIG.match(/^compatibility_flags\s*=\s*\[([^\]]*)\]/m)?.[1] ?? "";
+  return { compatibilityDate: date, compatibilityFlags: [...flags.matchAll(/"([^"]+)"/g)].map((m) => m[1]) };
+}
+
+/** Polls `probe` until it gives something truthy; the only way these tests wait for a state. */
+export async function until(what, probe, { ms = PATIENCE_MS, everyMs = 15 } = {}) {
+  const end = performance.now() + ms;
+  for (;;) {
+    const found = await probe();
+    if (found) return found;
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    await pause(everyMs);
+  }
+}
+
+/** A small seeded generator (mulberry32): the same seed, the same moments. */
+export function seeded(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** The run's seed: `SEED=…` repeats a failing run; the tests print the one they took. */
+export const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
+
+export class Runtime {
+  #options;
+  #host = null;
+  #workerd = null;
+  #waiting = new Map();
+  #nextId = 0;
+  #ownsState;
+  #output = [];
+
+  constructor({ build = BUILD, vars = {}, stateDir = null, port = 0 } = {}) {
+    if (!existsSync(join(build, "index.js"))) {
+      throw new Error(`${build}/index.js is missing: run \`make build build-faults\` first`);
+    }
+    this.#ownsState = stateDir === null;
+    this.stateDir = stateDir ?? mkdtempSync(join(tmpdir(), "steadfast-"));
+    const text = Object.fromEntries(Object.entries(vars).map(([key, value]) => [key, String(value)]));
+    this.#options = {
+      buildDir: build,
+      name: WORKER_NAME,
+      port,
+      stateDir: this.stateDir,
+      vars: text,
+      ...compatibility(),
+    };
+  }
+
+  /** Starts the runtime, again on the port it had; resolves when it serves. */
+  async start({ vars } = {}) {
+    if (this.#host) throw new Error("the runtime runs already");
+    if (vars) this.#options.vars = { ...this.#options.vars, ...vars };
+    const host = fork(join(import.meta.dirname, "host.mjs"), [JSON.stringify(this.#options)], {
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    });
+    this.#host = host;
+    for (const stream of [host.stdout, host.stderr]) stream.on("data", (bytes) => this.#keep(bytes));
+    host.on("message", (message) => this.#answer(message));
+    const { promise, resolve: ready, reject } = Promise.withResolvers();
+    const onExit = () => reject(new Error(`the runtime ended at its start:\n${this.output()}`));
+    host.once("exit", onExit);
+    host.on("message", (message) => {
+      if (message.kind === "ready") ready(message.url);
+      if (message.kind === "failed") reject(new Error(message.error));
+    });
+    this.url = await promise;
+    host.off("exit", onExit);
+    this.#options.port = Number(new URL(this.url).port);
+    this.#workerd = workerdOf(host.pid);
+    return this;
+  }
+
+  /** What the runtime wrote lately; the Worker's own log lines among it. */
+  output() {
+    return this.#output.join("");
+  }
+
+  #keep(bytes) {
+    this.#output.push(bytes.toString());
+    // Bounded: a loud Worker must not grow the test process.
+    if (this.#output.length > 2_000) this.#output.splice(0, 1_000);
+  }
+
+  #answer(message) {
+    const waiting = this.#waiting.get(message.id);
+    if (!waiting) return;
+    this.#waiting.delete(message.id);
+    if (message.error) waiting.reject(new Error(message.error));
+    else waiting.resolve(message.rows);
+  }
+
+  /** SIGKILL of workerd and of its supervisor at once: nothing is flushed, nothing restarts. */
+  async kill() {
+    const host = this.#host;
+    if (!host) throw new Error("no runtime to kill");
+    const gone = once(host, "exit");
+    process.kill(this.#workerd, "SIGKILL");
+    host.kill("SIGKILL");
+    await gone;
+    await until("workerd is gone", () => !alive(this.#workerd));
+    this.#forget();
+  }
+
+  /** SIGKILL of workerd alone; its supervisor starts the next one within a moment. */
+  async killWorkerdOnly() {
+    const host = this.#host;
+    const before = this.#workerd;
+    const restarted = new Promise((done) => {
+      const watch = (message) => {
+        if (message.kind !== "restarted") return;
+        host.off("message", watch);
+        done();
+      };
+      host.on("message", watch);
+    });
+    process.kill(before, "SIGKILL");
+    await restarted;
+    this.#workerd = await until("workerd is back", () => workersOf(host.pid).find((pid) => pid !== before));
+  }
+
+  /** Kills and starts again after `downtimeMs`. */
+  async restart(downtimeMs = 0) {
+    await this.kill();
+    await pause(downtimeMs);
+    return this.start();
+  }
+
+  /** Freezes and thaws workerd: the classic zombie. */
+  freeze() {
+    process.kill(this.#workerd, "SIGSTOP");
+  }
+
+  thaw() {
+    process.kill(this.#workerd, "SIGCONT");
+  }
+
+  #forget() {
+    this.#host = null;
+    for (const waiting of this.#waiting.values()) waiting.reject(new Error("the runtime was killed"));
+    this.#waiting.clear();
+  }
+
+  /** Ends the runtime and removes a state folder that it made. `STEADFAST_LOG=1` shows what it wrote. */
+  async stop() {
+    if (process.env.STEADFAST_LOG) process.stderr.write(this.output());
+    const host = this.#host;
+    if (host) {
+      const gone = once(host, "exit");
+      const workerd = this.#workerd;
+      // A frozen process would not hear that it is to end.
+      this.thaw();
+      host.send({ kind: "stop" });
+      await gone;
+      await until("workerd is gone", () => !alive(workerd));
+      this.#forget();
+    }
+    if (this.#ownsState) rmSync(this.stateDir, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  /** Rows of a statement on D1, through the binding. */
+  async d1(sql, ...params) {
+    const id = this.#nextId++;
+    const { promise, resolve: done, reject } = Promise.withResolvers();
+    this.#waiting.set(id, { resolve: done, reject });
+    this.#host.send({ id, kind: "d1", sql, params });
+    return promise;
+  }
+
+  /** Runs the Worker's cron handler once. */
+  async cron() {
+    const answer = await fetch(`${this.url}/cdn-cgi/handler/scheduled`);
+    const body = await answer.text();
+    if (!answer.ok) throw new Error(`scheduled: ${answer.status} ${body}`);
+  }
+
+  /** The database files of D1 or of one class of objects. */
+  files(kind, className = "SessionObject") {
+    const dir =
+      kind === "d1"
+        ? join(this.stateDir, "d1", "miniflare-D1DatabaseObject")
+        : join(this.stateDir, "do", `${WORKER_NAME}-${className}`);
+    if (!existsSync(dir)) return [];
+    return readdirSync(dir)
+      .filter((file) => file.endsWith(".sqlite") && file !== "metadata.sqlite")
+      .map((file) => join(dir, file));
+  }
+
+  /** Forgets everything that objects of a class stored, their alarms included. The runtime must be down. */
+  deleteObjects(className = "SessionObject") {
+    if (this.#host) throw new Error("storage is deleted while the runtime is down");
+    rmSync(join(this.stateDir, "do", `${WORKER_NAME}-${className}`), { recursive: true, force: true });
+  }
+
+  /** Changes the objects' own files, as time or another version would have. The runtime must be down. */
+  editObjects(edit, className = "SessionObject") {
+    if (this.#host) throw new Error("storage is edited while the runtime is down");
+    for (const file of this.files("do", className)) {
+      const database = new DatabaseSync(file);
+      edit(database);
+      database.close();
+    }
+  }
+
+  /** Takes D1's write lock from outside; every write of the Worker fails until the returned function is called. */
+  lockD1() {
+    const [file] = this.files("d1");
+    const database = new DatabaseSync(file);
+    database.exec("BEGIN EXCLUSIVE");
+    return () => {
+      database.exec("ROLLBACK");
+      database.close();
+    };
+  }
+
+  /** Every table's row count in D1 and in every session object: what "nothing was stored" is judged by. */
+  storedRows() {
+    const counts = {};
+    for (const file of [...this.files("d1"), ...this.files("do"), ...this.files("do", "DemoAgent")]) {
+      const rows = inspect(file, countRows);
+      for (const [table, count] of Object.entries(rows)) counts[`${basename(file)}:${table}`] = count;
+    }
+    return counts;
+  }
+}
+
+function countRows(database) {
+  const counts = {};
+  const tables = database
+    .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf\\_%' ESCAPE '\\'")
+    .all();
+  for (const { name } of tables) {
+    const { rows } = database.prepare(`SELECT count(*) AS rows FROM "${name}"`).get();
+    if (rows > 0) counts[name] = rows;
+  }
+  return counts;
+}
+
+/**
+ * Reads a database of a runtime through a copy of its files. A second connection to the original would take locks
+ * that the runtime does not expect, while it recovers after a kill above all.
+ */
+export function inspect(file, read) {
+  const dir = mkdtempSync(join(tmpdir(), "steadfast-look-"));
+  try {
+    const copy = join(dir, "copy.sqlite");
+    // The log first: pages that a checkpoint moves in between are then in both copies, never in none.
+    if (existsSync(`${file}-wal`)) copyFileSync(`${file}-wal`, `${copy}-wal`);
+    copyFileSync(file, copy);
+    const database = new DatabaseSync(copy);
+    try {
+      return read(database);
+    } finally {
+      database.close();
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** Starts a runtime. */
+export async function startRuntime(options) {
+  return new Runtime(options).start();
+}
+
+function alive(pid) {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  // A killed process whose parent has not collected it yet still answers to signal 0.
+  return !processes()
+    .find((row) => row.pid === pid)
+    ?.state.startsWith("Z");
+}
+
+function processes() {
+  return execFileSync("ps", ["-A", "-o", "pid=,ppid=,state=,comm="], { encoding: "utf8" })
+    .trim()
+    .split("\n")
+    .map((row) => row.trim().split(/\s+/))
+    .map(([pid, parent, state, command]) => ({ pid: Number(pid), parent: Number(parent), state, command }));
+}
+
+function workersOf(hostPid) {
+  return processes()
+    .filter(
+      (row) =>
+        row.parent === hostPid && basename(row.command ?? "").startsWith("workerd") && row.state[0] !== "Z",
+    )
+    .map((row) => row.pid);
+}
+
+function workerdOf(hostPid) {
+  const [pid] = workersOf(hostPid);
+  if (!pid) throw new Error("no workerd below the runtime's host");
+  return pid;
+}

@@ -1,0 +1,137 @@
+#!/bin/sh
+# Installs what is missing, and says so; quick when nothing is.
+#
+#   scripts/setup.sh build   what the Worker's build needs
+#   scripts/setup.sh dev     and the local server
+#   scripts/setup.sh test    and everything that `make test` runs
+#
+# Owns the way from a bare machine to a working checkout. System packages are installed on Debian
+# and its kin only; elsewhere a message names what is missing. Everything else goes into
+# node_modules/ and the user's cache folder (see env.sh).
+# Invariant: a step that was cut is done again, a step that is done costs nothing.
+
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+
+SCOPE=${1:-test}
+# Network that does not answer must not hold the set-up: a component is some 30 MB.
+RUSTUP_SECONDS=120
+
+bounded() {
+    seconds=$1
+    shift
+    if command -v timeout >/dev/null; then timeout "$seconds" "$@"; else "$@"; fi
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "needs root for: $* (there is no sudo; run that as root, then try again)"
+    fi
+}
+
+apt_install() {
+    command -v apt-get >/dev/null || fail "please install by this system's own means: $*"
+    say "installing Debian packages: $*"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
+}
+
+# Appends a package to `missing` when a command is not there.
+missing=
+need() {
+    command -v "$1" >/dev/null || missing="$missing $2"
+}
+
+system_packages() {
+    need cc "gcc libc6-dev"
+    # node_modules brings the pinned Node; any Node and npm will do to fetch it.
+    need npm "nodejs npm"
+    if ! command -v cargo >/dev/null; then need curl "curl ca-certificates"; fi
+    if [ "$SCOPE" = test ]; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+    fi
+    # shellcheck disable=SC2086 # a list of words
+    if [ -n "$missing" ]; then apt_install $missing; fi
+}
+
+rust() {
+    if ! command -v cargo >/dev/null; then
+        say "installing Rust with rustup"
+        if ! (bounded $RUSTUP_SECONDS curl --proto '=https' --tlsv1.2 -sSf --connect-timeout 10 https://sh.rustup.rs |
+            bounded $RUSTUP_SECONDS sh -s -- -y --no-modify-path --profile minimal --component clippy,rustfmt) ||
+            ! command -v cargo >/dev/null; then
+            say "rustup can't be fetched here; taking Debian's Rust"
+            apt_install cargo-web rust-web-clippy rustfmt-web
+        fi
+    fi
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    found=$(rustc --version | cut -d' ' -f2)
+    oldest=$(printf '%s\n%s\n' "$wanted" "$found" | sort -t. -k1,1n -k2,2n | head -n 1)
+    [ "$oldest" = "$wanted" ] || fail "Rust $wanted or newer is needed, this is $found; try: rustup update stable"
+}
+
+wasm_target() {
+    [ -z "$(wasm_toolchain)" ] || return 0
+    if [ "${STEADFAST_WASM_TOOLCHAIN:-auto}" != debian ]; then
+        say "adding Rust's wasm32-unknown-unknown target with rustup"
+        if command -v rustup >/dev/null && bounded $RUSTUP_SECONDS rustup target add wasm32-unknown-unknown; then
+            say "rustup has added the target"
+            return
+        fi
+        [ "${STEADFAST_WASM_TOOLCHAIN:-auto}" = auto ] || fail "rustup can't add wasm32-unknown-unknown"
+        command -v apt-get >/dev/null ||
+            fail "rustup can't add wasm32-unknown-unknown; give the Rust on the PATH that target, then try again"
+        say "rustup can't; taking Debian's compiler and building the target's library from its source"
+    fi
+    apt_install cargo-web rust-web-src rust-web-clippy
+    sh scripts/debian-wasm.sh
+    say "wasm32-unknown-unknown is compiled by Debian's Rust"
+}
+
+cargo_tools() {
+    for tool in "worker-build worker-build $WORKER_BUILD_VERSION" "wasm-bindgen wasm-bindgen-cli $WASM_BINDGEN_VERSION"; do
+        # shellcheck disable=SC2086 # three words
+        set -- $tool
+        [ -x "$CARGO_TOOLS/bin/$1" ] && continue
+        say "building $2 $3, once for this user (some minutes)"
+        cargo install --quiet --root "$CARGO_TOOLS" --version "$3" "$2"
+    done
+}
+
+node_modules() {
+    if cmp -s package-lock.json node_modules/.installed-lock.json; then return; fi
+    # wrangler may be running this very script out of node_modules, to build: then it stays as it is.
+    if [ "$SCOPE" = build ] && [ -x node_modules/.bin/esbuild ]; then return; fi
+    say "installing node_modules"
+    # npm warns that the system's Node is older than what the packages want; the pinned one runs them.
+    npm ci --loglevel=error
+    cp package-lock.json node_modules/.installed-lock.json
+}
+
+litellm() {
+    if cmp -s "$LITELLM_REQUIREMENTS" "$LITELLM_VENV/installed.txt"; then return; fi
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "LiteLLM needs Python 3.10 or newer"
+    say "installing LiteLLM's proxy for the tests, once for this user"
+    rm -rf "$LITELLM_VENV"
+    python3 -m venv "$LITELLM_VENV"
+    # The list is complete, so pip has nothing to resolve.
+    "$LITELLM_VENV/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$LITELLM_REQUIREMENTS"
+    cp "$LITELLM_REQUIREMENTS" "$LITELLM_VENV/installed.txt"
+}
+
+case $SCOPE in
+build | dev | test) ;;
+*) fail "usage: scripts/setup.sh build|dev|test" ;;
+esac
+mkdir -p "$CACHE"
+system_packages
+rust
+wasm_target
+cargo_tools
+node_modules
+if [ "$SCOPE" = test ]; then litellm; fi

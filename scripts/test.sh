@@ -1,0 +1,42 @@
+#!/bin/sh
+# What `make test` runs: every check there is, in the order of their cost, to the first that fails.
+#
+# Owns the list of checks. Each is named with its seconds.
+
+set -eu
+cd "$(dirname "$0")/.."
+started=$(date +%s)
+
+phase() {
+    name=$1
+    shift
+    printf '\n== %s\n' "$name"
+    from=$(date +%s)
+    if ! "$@"; then
+        printf '\n== FAILED: %s\n' "$name" >&2
+        exit 1
+    fi
+    printf -- '-- %s: %s s\n' "$name" "$(($(date +%s) - from))"
+}
+
+# In a shell of its own, since Debian's Rust may come first on its PATH.
+# cargo-clippy is called by its own name: cargo would look in its home first, for rustup's.
+wasm_clippy() (
+    use_wasm_toolchain
+    cargo-clippy clippy --locked --target wasm32-unknown-unknown --lib "$@" -- -D warnings
+)
+
+phase "set-up" sh scripts/setup.sh test
+. scripts/env.sh
+phase "fmt" cargo fmt --check
+phase "committed files" node scripts/check.mjs
+phase "clippy, native" cargo clippy --locked --all-targets -- -D warnings
+phase "clippy, wasm32" wasm_clippy
+phase "clippy, wasm32 with faults" wasm_clippy --features faults
+phase "clippy, wasm32 as a library" wasm_clippy --no-default-features
+phase "native tests" cargo test --locked
+phase "build" sh scripts/build.sh
+phase "build with faults" sh scripts/build.sh faults
+phase "wrangler deploy --dry-run" wrangler deploy --dry-run
+phase "Worker tests in workerd" node --test --test-concurrency=1 "miniflare/*.test.mjs"
+printf '\n== all passed: %s s\n' "$(($(date +%s) - started))"

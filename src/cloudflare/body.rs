@@ -1,0 +1,86 @@
+//! Answers: replies, problems and streams of lines as responses.
+
+use super::platform::WorkerPlatform;
+use crate::session::{Follower, FollowerCut, Reply, Streaming};
+use crate::wire::problem::{self, Problem};
+use futures_util::stream;
+use worker::{Headers, Response, ResponseBuilder, Result};
+
+/// Nothing of an answer may be kept or changed on its way.
+const CACHE_CONTROL: &str = "no-store, no-transform";
+
+fn builder(status: u16) -> Result<ResponseBuilder> {
+    ResponseBuilder::new()
+        .with_status(status)
+        .with_header("cache-control", CACHE_CONTROL)?
+        .with_header("x-content-type-options", "nosniff")
+}
+
+/// A JSON answer.
+pub fn json(status: u16, body: &str) -> Result<Response> {
+    Ok(builder(status)?
+        .with_header("content-type", "application/json")?
+        .fixed(body.as_bytes().to_vec()))
+}
+
+/// A refusal.
+pub fn refusal(problem: &Problem) -> Result<Response> {
+    let mut builder = builder(problem.status)?.with_header("content-type", problem::CONTENT_TYPE)?;
+    for (name, value) in problem.headers() {
+        builder = builder.with_header(name, &value)?;
+    }
+    Ok(builder.fixed(problem.to_json().into_bytes()))
+}
+
+/// A session's reply.
+pub fn reply(reply: Reply<WorkerPlatform>) -> Result<Response> {
+    match reply {
+        Reply::Json { status, body } => json(status, &body),
+        Reply::NoContent => Ok(builder(204)?.empty()),
+        Reply::Stream(streaming) => lines(*streaming),
+    }
+}
+
+fn lines(streaming: Streaming<WorkerPlatform>) -> Result<Response> {
+    let mut builder = builder(200)?
+        .with_header("content-type", streaming.framing.content_type())?
+        .with_header("x-execution-id", &streaming.execution_id)?
+        .with_header("location", &streaming.location)?;
+    if let Some(mode) = streaming.mode {
+        builder = builder.with_header("x-turn-mode", mode.name())?;
+    }
+    let chunks = stream::unfold(Some(streaming.follower), next_chunk);
+    builder.from_stream(chunks)
+}
+
+async fn next_chunk(
+    follower: Option<Follower<WorkerPlatform>>,
+) -> Option<(Result<Vec<u8>>, Option<Follower<WorkerPlatform>>)> {
+    let mut follower = follower?;
+    match follower.next().await {
+        Ok(Some(bytes)) => Some((Ok(bytes), Some(follower))),
+        Ok(None) => None,
+        // An error breaks the connection: the client sees a cut, not an ending.
+        Err(FollowerCut) => Some((Err(FollowerCut.to_string().into()), None)),
+    }
+}
+
+/// The same answer with more headers; an answer of an object can't be changed itself.
+pub fn with_headers(answer: Response, more: &[(&'static str, String)]) -> Result<Response> {
+    if more.is_empty() {
+        return Ok(answer);
+    }
+    let headers = Headers::new();
+    for (name, value) in answer.headers().entries() {
+        headers.append(&name, &value)?;
+    }
+    for (name, value) in more {
+        headers.append(name, value)?;
+    }
+    let status = answer.status_code();
+    let (_, body) = answer.into_parts();
+    Ok(ResponseBuilder::new()
+        .with_status(status)
+        .with_headers(headers)
+        .body(body))
+}

@@ -1,0 +1,173 @@
+//! Test hooks that break things on purpose: panics, resets, and a durable store that fails.
+//!
+//! Compiled with the feature `faults` only; a deployed Worker has none of it.
+
+use super::body;
+use super::d1::D1;
+use super::object_sqlite::ObjectSqlite;
+use super::platform::WorkerPlatform;
+use super::ports::now_ms;
+use crate::session::{Caller, Platform, Session};
+use crate::store::conformance;
+use crate::store::{Driver, DriverError, Outcome, Section, SqlStore, Statement, Store};
+use crate::wire::problem::Problem;
+use serde::Deserialize;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+use wasm_bindgen::JsValue;
+use worker::{Delay, Env, Method, Request, RequestInit, Response, Result};
+
+/// How every call of a faulty store goes.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Fault {
+    /// As it should.
+    #[default]
+    Ok,
+    /// It fails before it reaches the store.
+    Throw,
+    /// It never answers.
+    Hang,
+    /// It commits, then fails.
+    Lost,
+    /// It answers after three seconds.
+    Slow,
+}
+
+/// A driver whose calls can be made to fail.
+#[derive(Clone)]
+pub struct Faulty<D> {
+    driver: D,
+    fault: Rc<Cell<Fault>>,
+}
+
+impl<D> Faulty<D> {
+    /// A driver that works.
+    pub fn new(driver: D) -> Self {
+        Faulty {
+            driver,
+            fault: Rc::default(),
+        }
+    }
+}
+
+fn failure(message: &str, unknown: bool) -> DriverError {
+    DriverError {
+        message: message.to_owned(),
+        unknown,
+        full: false,
+    }
+}
+
+impl<D: Driver> Driver for Faulty<D> {
+    async fn apply(&self, batch: Vec<Statement>) -> std::result::Result<Vec<Outcome>, DriverError> {
+        match self.fault.get() {
+            Fault::Ok => self.driver.apply(batch).await,
+            Fault::Throw => Err(failure("fault: thrown", false)),
+            Fault::Hang => std::future::pending().await,
+            Fault::Lost => {
+                self.driver.apply(batch).await?;
+                Err(failure("fault: the answer was lost", true))
+            }
+            Fault::Slow => {
+                Delay::from(Duration::from_secs(3)).await;
+                self.driver.apply(batch).await
+            }
+        }
+    }
+
+    async fn sync(&self) -> std::result::Result<(), DriverError> {
+        self.driver.sync().await
+    }
+}
+
+/// What a test asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Hook {
+    panic: bool,
+    die: bool,
+    d1: Option<Fault>,
+}
+
+/// Passes a hook on to the session's object, as it came.
+pub async fn forward(
+    request: &mut Request,
+    env: &Env,
+    caller: &Caller,
+) -> std::result::Result<Response, Problem> {
+    let unavailable = |_| Problem::session_unavailable();
+    let query = request.url().ok().and_then(|url| url.query().map(str::to_owned));
+    let text = request.text().await.map_err(unavailable)?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_body(Some(text.as_str().into()));
+    let url = format!("http://session.invalid/__faults?{}", query.unwrap_or_default());
+    let hook = Request::new_with_init(&url, &init).map_err(unavailable)?;
+    let namespace = env.durable_object("SESSIONS").map_err(unavailable)?;
+    let stub = namespace
+        .get_by_name(&caller.session_key())
+        .map_err(unavailable)?;
+    stub.fetch_with_request(hook).await.map_err(unavailable)
+}
+
+/// Performs a hook in the object.
+#[allow(clippy::panic, reason = "a panic is what the test asks for")]
+pub async fn fetch(
+    session: &Rc<Session<WorkerPlatform>>,
+    mut request: Request,
+) -> Result<Response> {
+    let url = request.url()?;
+    if let Some(store) = url.query_pairs().find(|(name, _)| name == "store") {
+        return conform(session, &store.1).await;
+    }
+    let hook: Hook = serde_json::from_slice(&request.bytes().await?).unwrap_or_default();
+    if let Some(fault) = hook.d1 {
+        session.platform().faulty().fault.set(fault);
+    }
+    if hook.die {
+        let state: JsValue = session.platform().state().as_raw().clone().into();
+        let abort = js_sys::Reflect::get(&state, &JsValue::from_str("abort"))?;
+        let abort: js_sys::Function = abort.into();
+        abort.call1(&state, &JsValue::from_str("fault: died"))?;
+    }
+    if hook.panic {
+        panic!("fault: panicked");
+    }
+    body::json(200, "{}")
+}
+
+async fn conform(session: &Rc<Session<WorkerPlatform>>, store: &str) -> Result<Response> {
+    let salt = format!("{store}-{}", now_ms());
+    let object: ObjectSqlite = session.platform().object();
+    let mut results = Vec::new();
+    match store {
+        "object" => {
+            let store = SqlStore::new(object.clone(), Section::Object);
+            let migrated = store.migrate(now_ms()).await;
+            migrated.map_err(|failure| failure.to_string())?;
+            results.extend(conformance::run_all(&store, &salt).await);
+            results.extend(conformance::run_driver_cases(&object, &salt).await);
+        }
+        _ => {
+            let driver = session.platform().durable();
+            let store = SqlStore::<Faulty<D1>>::new(driver.clone(), Section::D1);
+            let migrated = store.migrate(now_ms()).await;
+            migrated.map_err(|failure| failure.to_string())?;
+            results.extend(conformance::run_all(&store, &salt).await);
+            results.extend(conformance::run_driver_cases(&driver, &salt).await);
+        }
+    }
+    let cases: Vec<serde_json::Value> = results
+        .into_iter()
+        .map(|case| {
+            serde_json::json!({
+                "name": case.name,
+                "ok": case.error.is_none(),
+                "detail": case.error,
+            })
+        })
+        .collect();
+    body::json(200, &serde_json::json!({ "cases": cases }).to_string())
+}

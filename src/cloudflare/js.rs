@@ -1,0 +1,110 @@
+//! The few JavaScript interfaces that the bindings lack or don't let fail.
+//!
+//! Owns their declarations. Invariant: whatever can throw is declared `catch`, since an exception
+//! that crosses wasm frames leaves them in the middle.
+
+use crate::store::{DriverError, Value};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    /// `ctx.storage` of an object.
+    #[derive(Clone)]
+    pub type Storage;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn sql(this: &Storage) -> Sql;
+
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    pub fn transaction_sync(
+        this: &Storage,
+        closure: &Closure<dyn FnMut() -> Result<JsValue, JsValue>>,
+    ) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn sync(this: &Storage) -> Result<js_sys::Promise, JsValue>;
+
+    /// `ctx.storage.sql`.
+    pub type Sql;
+
+    #[wasm_bindgen(method, catch, variadic)]
+    pub fn exec(this: &Sql, query: &str, bindings: &js_sys::Array) -> Result<Cursor, JsValue>;
+
+    /// What `exec` returns.
+    pub type Cursor;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn raw(this: &Cursor) -> Result<js_sys::Iterator, JsValue>;
+
+    #[wasm_bindgen(method, getter, js_name = rowsWritten)]
+    pub fn rows_written(this: &Cursor) -> f64;
+
+    /// A D1 database.
+    #[derive(Clone)]
+    pub type Database;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn prepare(this: &Database, query: &str) -> Result<Prepared, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn batch(
+        this: &Database,
+        statements: &js_sys::Array,
+    ) -> Result<js_sys::Promise, JsValue>;
+
+    /// A prepared D1 statement.
+    pub type Prepared;
+
+    #[wasm_bindgen(method, catch, variadic)]
+    pub fn bind(this: &Prepared, values: &js_sys::Array) -> Result<Prepared, JsValue>;
+}
+
+/// Parameters as JavaScript takes them. Integers are exact up to 2^53; this schema has none above.
+pub fn bindings(params: &[Value]) -> js_sys::Array {
+    params
+        .iter()
+        .map(|value| match value {
+            Value::Null => JsValue::NULL,
+            Value::Integer(integer) => JsValue::from_f64(*integer as f64),
+            Value::Text(text) => JsValue::from_str(text),
+        })
+        .collect()
+}
+
+/// A column's value. Other kinds than this schema's come back as null and are found corrupt.
+pub fn value(column: &JsValue) -> Value {
+    if let Some(text) = column.as_string() {
+        Value::Text(text)
+    } else if let Some(number) = column.as_f64() {
+        Value::Integer(number as i64)
+    } else {
+        Value::Null
+    }
+}
+
+/// A thrown value's message, for the operator.
+pub fn message(thrown: &JsValue) -> String {
+    js_sys::Reflect::get(thrown, &JsValue::from_str("message"))
+        .ok()
+        .and_then(|message| message.as_string())
+        .or_else(|| thrown.as_string())
+        .unwrap_or_else(|| "an unknown exception".to_owned())
+}
+
+/// Whether a thrown value has this flag set: `retryable`, `overloaded`.
+pub fn flag(thrown: &JsValue, name: &str) -> bool {
+    js_sys::Reflect::get(thrown, &JsValue::from_str(name))
+        .is_ok_and(|flag| flag.is_truthy())
+}
+
+/// A thrown value as a driver's failure. A full database has no flag of its own, only SQLite's name
+/// for it in the message; a miss costs a wait, not a fact.
+pub fn failure(thrown: &JsValue, unknown: bool) -> DriverError {
+    let message = message(thrown);
+    let full = message.contains("SQLITE_FULL") || message.contains("exceeded its maximum size");
+    DriverError {
+        message,
+        unknown,
+        full,
+    }
+}

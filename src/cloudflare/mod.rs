@@ -1,0 +1,21 @@
+//! Steadfast on Cloudflare Workers: translation only, no decisions.
+//!
+//! Owns how requests, objects, storage, D1, timers and the network look on this platform, and the
+//! ready Worker's exports. Invariant: nothing below this folder is named outside of it.
+
+mod body;
+mod d1;
+#[cfg(feature = "worker-entry")]
+mod demo_object;
+#[cfg(feature = "worker-entry")]
+mod entry;
+#[cfg(feature = "faults")]
+mod faults;
+mod js;
+mod object_sqlite;
+mod platform;
+mod ports;
+mod request;
+mod router;
+mod session_object;
+mod transport;

@@ -1,0 +1,62 @@
+//! Time, chance, tasks and the log of this platform.
+
+use crate::ports::{Clock, Entropy, Log, Spawn, Timer};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The ports of one object.
+#[derive(Clone)]
+pub struct WorkerPorts {
+    state: Rc<worker::State>,
+}
+
+impl WorkerPorts {
+    /// The ports of the object with this state.
+    pub const fn new(state: Rc<worker::State>) -> Self {
+        WorkerPorts { state }
+    }
+}
+
+/// Unix ms.
+pub fn now_ms() -> i64 {
+    js_sys::Date::now() as i64
+}
+
+/// 128 random bits.
+pub fn random() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("every request and object of this platform has crypto");
+    u128::from_le_bytes(bytes)
+}
+
+impl Clock for WorkerPorts {
+    fn now_ms(&self) -> i64 {
+        now_ms()
+    }
+}
+
+impl Timer for WorkerPorts {
+    fn sleep(&self, ms: u64) -> impl Future<Output = ()> + 'static {
+        // `setTimeout` takes 31 bits; who waits longer looks at the clock and waits again.
+        worker::Delay::from(Duration::from_millis(ms.min(i32::MAX as u64)))
+    }
+}
+
+impl Entropy for WorkerPorts {
+    fn random(&self) -> u128 {
+        random()
+    }
+}
+
+impl Spawn for WorkerPorts {
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        // `waitUntil` keeps the object in memory while the task waits.
+        self.state.wait_until(task);
+    }
+}
+
+impl Log for WorkerPorts {
+    fn log(&self, line: &str) {
+        worker::console_log!("{line}");
+    }
+}

@@ -1,0 +1,60 @@
+//! The Durable Object that owns one session, and how a Worker asks it.
+//!
+//! Owns the envelope between the two: a command with its caller, built anew by the Worker, so that
+//! no header of a client says whose session it is.
+
+use super::body;
+use super::platform::WorkerPlatform;
+use crate::session::{Caller, Command, Session};
+use crate::wire::problem::Problem;
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+use worker::{Env, Request, Response, Result, State};
+
+/// What a Worker sends to a session's object.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Whose session it is, by the caller's credentials.
+    pub caller: Caller,
+    /// What is asked of it.
+    pub command: Command,
+}
+
+/// What a session object does, for the exported class to call.
+pub struct SessionHost {
+    session: Rc<Session<WorkerPlatform>>,
+}
+
+impl SessionHost {
+    /// A new life of an object.
+    pub fn new(state: State, env: Env) -> Self {
+        SessionHost {
+            session: Session::new(WorkerPlatform::new(state, env)),
+        }
+    }
+
+    /// Answers one envelope.
+    pub async fn fetch(&self, mut request: Request) -> Result<Response> {
+        #[cfg(feature = "faults")]
+        if request.path().starts_with("/__faults") {
+            return super::faults::fetch(&self.session, request).await;
+        }
+        let Ok(envelope) = serde_json::from_slice::<Envelope>(&request.bytes().await?) else {
+            return body::refusal(&Problem::internal());
+        };
+        let answer = self.session.handle(&envelope.caller, envelope.command);
+        match answer.await {
+            Ok(reply) => body::reply(reply),
+            Err(problem) => body::refusal(&problem),
+        }
+    }
+
+    /// Looks at what is due.
+    pub async fn alarm(&self) -> Result<Response> {
+        match self.session.on_alarm().await {
+            Ok(()) => Response::empty(),
+            // Thrown, so that the platform fires it again.
+            Err(failure) => Err(failure.to_string().into()),
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Which upstreams and models there are, and which of them a request gets (PROTOCOL §4).
+//!
+//! Owns `UPSTREAM`, `UPSTREAM_URL`, `UPSTREAM_MODEL` and `UPSTREAM_KEY`. It doesn't own how an
+//! upstream is spoken to. Invariant: a [`Resolved`] is complete but for the key, so a run that is
+//! recovered asks the upstream that it began with, whatever the variables say by then.
+
+use super::{Vars, is_authority, list, lookup};
+use crate::wire::problem::Problem;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A kind of upstream. PERSISTED by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpstreamKind {
+    /// The built-in agent: no key, no network.
+    Demo,
+    /// An agent sandbox, PROTOCOL §4.1.
+    Sandbox,
+    /// Any server of the chat completions API.
+    OpenaiChat,
+}
+
+impl UpstreamKind {
+    const ALL: [Self; 3] = [Self::Demo, Self::Sandbox, Self::OpenaiChat];
+
+    /// The kind with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// The name in requests and variables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Demo => "demo",
+            Self::Sandbox => "sandbox",
+            Self::OpenaiChat => "openai-chat",
+        }
+    }
+
+    fn needs_url(self) -> bool {
+        match self {
+            Self::Demo => false,
+            Self::Sandbox | Self::OpenaiChat => true,
+        }
+    }
+
+    /// The chat completions API has no default model; a sandbox may well have one.
+    fn needs_model(self) -> bool {
+        match self {
+            Self::Demo | Self::Sandbox => false,
+            Self::OpenaiChat => true,
+        }
+    }
+}
+
+/// The upstream of one run. PERSISTED: fields are only added, and an added one has a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// What is spoken there.
+    pub kind: UpstreamKind,
+    /// The base URL without a slash at its end, for kinds that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The model's name, if one was asked for or configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// The upstreams and models that requests may name; the first of each is the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    kinds: Vec<UpstreamKind>,
+    url: Option<String>,
+    models: Vec<String>,
+}
+
+impl UpstreamConfig {
+    /// Reads `UPSTREAM`, which has no default, and what its kinds need besides.
+    pub fn read(vars: Vars<'_>) -> Result<Self, Problem> {
+        let kinds: Option<Vec<_>> = list(vars, "UPSTREAM")?
+            .iter()
+            .map(|name| UpstreamKind::parse(name))
+            .collect();
+        let kinds = kinds
+            .filter(|kinds| !kinds.is_empty())
+            .ok_or_else(|| Problem::misconfigured("UPSTREAM"))?;
+        let url = if kinds.iter().any(|kind| kind.needs_url()) {
+            let url = lookup(vars, "UPSTREAM_URL").and_then(|url| base_url(&url));
+            Some(url.ok_or_else(|| Problem::misconfigured("UPSTREAM_URL"))?)
+        } else {
+            None
+        };
+        let models = list(vars, "UPSTREAM_MODEL")?;
+        if models.is_empty() && kinds.iter().any(|kind| kind.needs_model()) {
+            return Err(Problem::misconfigured("UPSTREAM_MODEL"));
+        }
+        Ok(Self { kinds, url, models })
+    }
+
+    /// The upstream for a request that names this model and this upstream, or leaves them open.
+    pub fn resolve(
+        &self,
+        model: Option<&str>,
+        upstream: Option<&str>,
+    ) -> Result<Resolved, Problem> {
+        let unknown =
+            |field| Problem::invalid_request(format!("`{field}` must be one that is configured"));
+        let kind = match upstream {
+            None => self.kinds.first(),
+            Some(name) => self.kinds.iter().find(|kind| kind.as_str() == name),
+        };
+        let kind = *kind.ok_or_else(|| unknown("upstream"))?;
+        let model = match model {
+            None => self.models.first(),
+            Some(name) => {
+                let known = self.models.iter().find(|model| *model == name);
+                Some(known.ok_or_else(|| unknown("model"))?)
+            }
+        };
+        Ok(Resolved {
+            kind,
+            url: self.url.clone().filter(|_| kind.needs_url()),
+            model: model.cloned(),
+        })
+    }
+}
+
+/// An absolute http(s) URL that paths can be appended to; no user, query or fragment.
+fn base_url(text: &str) -> Option<String> {
+    let trimmed = text.trim_end_matches('/');
+    let rest = trimmed
+        .strip_prefix("https://")
+        .or_else(|| trimmed.strip_prefix("http://"))?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let path_fits = path
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && !b"?#\\\"<>".contains(&b));
+    (is_authority(authority) && path_fits).then(|| trimmed.to_owned())
+}
+
+/// A value that must not be logged; its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value, for the one header that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Reads `UPSTREAM_KEY`: by itself, since a run that is recovered needs it and nothing else.
+///
+/// It will stand in a header, so it is visible ASCII.
+pub fn read_upstream_key(vars: Vars<'_>) -> Result<Option<Secret>, Problem> {
+    let key = lookup(vars, "UPSTREAM_KEY");
+    if key
+        .as_ref()
+        .is_some_and(|key| !key.bytes().all(|b| b.is_ascii_graphic()))
+    {
+        return Err(Problem::misconfigured("UPSTREAM_KEY"));
+    }
+    Ok(key.map(Secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::vars;
+    use super::*;
+
+    fn resolved(kind: UpstreamKind, url: Option<&str>, model: Option<&str>) -> Resolved {
+        Resolved {
+            kind,
+            url: url.map(str::to_owned),
+            model: model.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_first_of_each_list_is_the_default() {
+        let config = UpstreamConfig::read(&vars(&[
+            ("UPSTREAM", "sandbox, demo ,openai-chat"),
+            ("UPSTREAM_URL", "https://api.example/v1/"),
+            ("UPSTREAM_MODEL", "small, large"),
+        ]))
+        .unwrap();
+        let url = Some("https://api.example/v1");
+        let cases = [
+            (
+                None,
+                None,
+                resolved(UpstreamKind::Sandbox, url, Some("small")),
+            ),
+            (
+                Some("large"),
+                None,
+                resolved(UpstreamKind::Sandbox, url, Some("large")),
+            ),
+            (
+                None,
+                Some("demo"),
+                resolved(UpstreamKind::Demo, None, Some("small")),
+            ),
+            (
+                Some("large"),
+                Some("openai-chat"),
+                resolved(UpstreamKind::OpenaiChat, url, Some("large")),
+            ),
+        ];
+        for (model, upstream, expected) in cases {
+            assert_eq!(
+                config.resolve(model, upstream),
+                Ok(expected),
+                "{model:?} {upstream:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_configured_are_bad_requests() {
+        let config = UpstreamConfig::read(&vars(&[("UPSTREAM", "demo")])).unwrap();
+        assert_eq!(
+            config.resolve(None, None),
+            Ok(resolved(UpstreamKind::Demo, None, None))
+        );
+        for (model, upstream) in [
+            (Some("m"), None),
+            (Some(""), None),
+            (None, Some("sandbox")),
+            (None, Some("Demo")),
+            (None, Some("")),
+        ] {
+            let problem = config.resolve(model, upstream).unwrap_err();
+            assert_eq!(
+                (problem.status, problem.code),
+                (400, "invalid_request"),
+                "{model:?} {upstream:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_bad_is_named() {
+        let url = ("UPSTREAM_URL", "http://a");
+        let model = ("UPSTREAM_MODEL", "m");
+        let cases: [(&[(&str, &str)], &str); 11] = [
+            (&[], "UPSTREAM"),
+            (&[("UPSTREAM", "")], "UPSTREAM"),
+            (&[("UPSTREAM", "Demo")], "UPSTREAM"),
+            (&[("UPSTREAM", "demo,")], "UPSTREAM"),
+            (&[("UPSTREAM", "demo,other")], "UPSTREAM"),
+            (&[("UPSTREAM", "sandbox")], "UPSTREAM_URL"),
+            (
+                &[("UPSTREAM", "demo,sandbox"), ("UPSTREAM_URL", "")],
+                "UPSTREAM_URL",
+            ),
+            (&[("UPSTREAM", "openai-chat"), model], "UPSTREAM_URL"),
+            (&[("UPSTREAM", "openai-chat"), url], "UPSTREAM_MODEL"),
+            (
+                &[("UPSTREAM", "demo"), ("UPSTREAM_MODEL", "a,,b")],
+                "UPSTREAM_MODEL",
+            ),
+            (
+                &[("UPSTREAM", "demo"), ("UPSTREAM_MODEL", " ")],
+                "UPSTREAM_MODEL",
+            ),
+        ];
+        for (pairs, variable) in cases {
+            let expected = Err(Problem::misconfigured(variable));
+            assert_eq!(UpstreamConfig::read(&vars(pairs)), expected, "{pairs:?}");
+        }
+        let enough = [("UPSTREAM", "openai-chat"), url, model];
+        assert!(UpstreamConfig::read(&vars(&enough)).is_ok());
+    }
+
+    #[test]
+    fn base_urls_are_plain() {
+        let cases = [
+            ("http://127.0.0.1:9000", Some("http://127.0.0.1:9000")),
+            ("https://api.example/", Some("https://api.example")),
+            ("https://api.example/v1//", Some("https://api.example/v1")),
+            ("http://[::1]:9000/a/b", Some("http://[::1]:9000/a/b")),
+            ("", None),
+            ("api.example", None),
+            ("/v1", None),
+            ("ftp://api.example", None),
+            ("https://", None),
+            ("https:///v1", None),
+            ("https://key@api.example", None),
+            ("https://user:key@api.example/v1", None),
+            ("https://api.example?x=1", None),
+            ("https://api.example/v1?x=1", None),
+            ("https://api.example/v1#x", None),
+            ("https://api.example/a b", None),
+            ("https://api.example\n", None),
+            (" https://api.example", None),
+            ("https://api.example:99999", None),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(base_url(url).as_deref(), expected, "{url:?}");
+        }
+    }
+
+    #[test]
+    fn a_stored_upstream_is_read_again() {
+        for (kind, stored) in UpstreamKind::ALL.into_iter().zip([
+            r#"{"kind":"demo"}"#,
+            r#"{"kind":"sandbox","url":"http://a"}"#,
+            r#"{"kind":"openai-chat","url":"http://a","model":"m"}"#,
+        ]) {
+            let read: Resolved = serde_json::from_str(stored).unwrap();
+            assert_eq!(read.kind, kind);
+            assert_eq!(serde_json::to_string(&read).unwrap(), stored);
+            assert_eq!(UpstreamKind::parse(kind.as_str()), Some(kind));
+            assert!(stored.contains(&format!("\"{}\"", kind.as_str())));
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_but_not_shown() {
+        let read = |key| read_upstream_key(&vars(&[("UPSTREAM_KEY", key)]));
+        let key = read("sk-hunter2").unwrap().unwrap();
+        assert_eq!(key.expose(), "sk-hunter2");
+        assert!(!format!("{key:?}").contains("hunter2"));
+        assert_eq!(read(""), Ok(None));
+        for bad in ["a b", "a\n", "é"] {
+            assert_eq!(
+                read(bad),
+                Err(Problem::misconfigured("UPSTREAM_KEY")),
+                "{bad:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Identifiers: their forms, and how they join into run and execution ids.
+//!
+//! Owns the rules of PROTOCOL §1. It doesn't own where an id comes from: a tenant is
+//! taken from credentials (`config`), a session from the path (`cloudflare`).
+//! Invariant: a value of one of these types has been checked, holds no colon unless it
+//! is an [`EventKey`], and stands in a URL path as itself.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The longest tenant, session or project id, in bytes: PROTOCOL §1.
+const SEGMENT_BYTES: usize = 64;
+/// The longest event key, in bytes: PROTOCOL §2.4.
+const EVENT_KEY_BYTES: usize = 128;
+
+/// Why a text is not an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// Nothing is not a name.
+    #[error("an id must not be empty")]
+    Empty,
+    /// Longer than its form allows.
+    #[error("an id has at most {max} characters here")]
+    TooLong {
+        /// The most that this id may have.
+        max: usize,
+    },
+    /// A character outside the id's alphabet.
+    #[error("an id has only {allowed} here")]
+    Character {
+        /// The alphabet, as a pattern.
+        allowed: &'static str,
+    },
+    /// `.` or `..`: URL parsers remove them from a path, and the request would name something else.
+    #[error("an id must not be `.` or `..`")]
+    DotSegment,
+}
+
+/// The identifier types differ in their alphabet and length alone.
+macro_rules! checked_ids {
+    ($($(#[$doc:meta])* $name:ident: $max:expr, $allowed:literal, $extra:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl $name {
+            /// Checks `text` and takes it as it is; nothing is trimmed or folded.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                check(text, $max, $allowed, $extra)?;
+                Ok(Self(text.to_owned()))
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    )*};
+}
+
+checked_ids! {
+    /// Who the data belongs to; from the caller's credentials, never from the request.
+    TenantId: SEGMENT_BYTES, "A-Z a-z 0-9 _ . -", b"";
+    /// One conversation of a tenant.
+    SessionId: SEGMENT_BYTES, "A-Z a-z 0-9 _ . -", b"";
+    /// What keeps apart deployments that share an upstream or a database (`PROJECT`).
+    ProjectId: SEGMENT_BYTES, "A-Z a-z 0-9 _ . -", b"";
+    /// The name of an event within its run; may hold colons, since nothing is joined to it.
+    EventKey: EVENT_KEY_BYTES, "A-Z a-z 0-9 _ . : -", b":";
+}
+
+fn check(
+    text: &str,
+    max: usize,
+    allowed: &'static str,
+    extra: &'static [u8],
+) -> Result<(), InvalidId> {
+    if text.is_empty() {
+        return Err(InvalidId::Empty);
+    }
+    if text.len() > max {
+        return Err(InvalidId::TooLong { max });
+    }
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b) || extra.contains(&b);
+    if !text.bytes().all(fits) {
+        return Err(InvalidId::Character { allowed });
+    }
+    if matches!(text, "." | "..") {
+        return Err(InvalidId::DotSegment);
+    }
+    Ok(())
+}
+
+/// A session's key in every store, and the common part of its run ids: PROTOCOL §1.
+///
+/// The parts hold no colon, so different sessions never join into one key.
+pub fn session_key(
+    project: Option<&ProjectId>,
+    tenant: &TenantId,
+    session: &SessionId,
+) -> String {
+    match project {
+        Some(project) => format!("{project}:{tenant}:{session}"),
+        None => format!("{tenant}:{session}"),
+    }
+}
+
+/// The id of a turn's run, which is also its execution id upstream: PROTOCOL §1.
+pub fn run_id(session_key: &str, turn_index: u64) -> String {
+    format!("{session_key}:{turn_index}")
+}
+
+/// The id under which the upstream knows attempt `attempt`, counted from 1.
+///
+/// The first attempt is the run itself, so that a client can compute what it will be asked under.
+pub fn execution_id(run_id: &str, attempt: u32) -> String {
+    if attempt <= 1 {
+        run_id.to_owned()
+    } else {
+        format!("{run_id}:a{attempt}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_follow_their_form() {
+        let longest = "x".repeat(64);
+        let beyond = "x".repeat(65);
+        let character = Err(InvalidId::Character {
+            allowed: "A-Z a-z 0-9 _ . -",
+        });
+        let cases: [(&str, Result<(), InvalidId>); 16] = [
+            ("a", Ok(())),
+            ("Az09_.-", Ok(())),
+            ("...", Ok(())),
+            (".hidden", Ok(())),
+            (&longest, Ok(())),
+            (&beyond, Err(InvalidId::TooLong { max: 64 })),
+            ("", Err(InvalidId::Empty)),
+            (".", Err(InvalidId::DotSegment)),
+            ("..", Err(InvalidId::DotSegment)),
+            ("a:b", character),
+            ("a/b", character),
+            ("a b", character),
+            (" a", character),
+            ("a%2e", character),
+            ("ä", character),
+            ("a\n", character),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(TenantId::parse(text).map(drop), expected, "{text:?}");
+            assert_eq!(SessionId::parse(text).map(drop), expected, "{text:?}");
+            assert_eq!(ProjectId::parse(text).map(drop), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn event_keys_may_hold_colons_and_be_longer() {
+        let longest = "k".repeat(128);
+        for text in ["approval:tool-1", ":", &longest] {
+            assert_eq!(
+                EventKey::parse(text).map(|k| k.to_string()).as_deref(),
+                Ok(text)
+            );
+        }
+        let beyond = "k".repeat(129);
+        assert_eq!(
+            EventKey::parse(&beyond),
+            Err(InvalidId::TooLong { max: 128 })
+        );
+        assert_eq!(EventKey::parse(".."), Err(InvalidId::DotSegment));
+        assert!(matches!(
+            EventKey::parse("a/b"),
+            Err(InvalidId::Character { .. })
+        ));
+    }
+
+    #[test]
+    fn a_run_id_names_project_tenant_session_and_turn() {
+        let tenant = TenantId::parse("acme").unwrap();
+        let session = SessionId::parse("s1").unwrap();
+        let project = ProjectId::parse("eu").unwrap();
+        let key = session_key(None, &tenant, &session);
+        assert_eq!(run_id(&key, 0), "acme:s1:0");
+        let key = session_key(Some(&project), &tenant, &session);
+        assert_eq!(run_id(&key, 12), "eu:acme:s1:12");
+    }
+
+    #[test]
+    fn only_later_attempts_are_numbered() {
+        assert_eq!(execution_id("acme:s1:0", 1), "acme:s1:0");
+        assert_eq!(execution_id("acme:s1:0", 2), "acme:s1:0:a2");
+        assert_eq!(execution_id("acme:s1:0", 10), "acme:s1:0:a10");
+    }
+}

@@ -1,0 +1,37 @@
+//! Durable AI chat turns on Cloudflare Workers.
+//!
+//! Modules stand in the order of one turn's way; `ARCHITECTURE.md` draws the map.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::todo,
+        clippy::unreachable
+    )
+)]
+#![warn(missing_docs)]
+// Futures of the core stay on one thread; `Send` bounds would be noise here.
+#![allow(async_fn_in_trait)]
+
+pub mod wire;
+
+pub mod session;
+
+pub mod turn;
+
+pub mod upstream;
+
+pub mod store;
+
+pub mod ship;
+
+pub mod caps;
+pub mod config;
+pub mod ids;
+pub mod ports;
+
+#[cfg(target_arch = "wasm32")]
+mod cloudflare;

@@ -1,0 +1,126 @@
+//! Telling upstreams of cancels until they know.
+//!
+//! Owns the one task that does it. Invariant: a cancel stays pending in the store until the
+//! upstream has answered that it knows, or that there is nothing to know.
+
+use super::accepted::Target;
+use super::{Platform, Session};
+use crate::caps;
+use crate::ports::Timer;
+use crate::store::{self, Run, Store, UpstreamCancel};
+use crate::upstream::{Refusal, Upstream};
+use std::rc::Rc;
+
+impl<P: Platform> Session<P> {
+    /// Starts telling unless it is under way.
+    pub(super) fn keep_telling(self: &Rc<Self>) {
+        if self.telling.replace(true) {
+            return;
+        }
+        let session = Rc::clone(self);
+        self.spawn(async move {
+            let told = session.tell().await;
+            session.telling.set(false);
+            if let Err(failure) = told {
+                session.log("cancel", &failure.to_string());
+            }
+        });
+    }
+
+    /// Tells every pending cancel, waiting between tries while the wait is short; the alarm does
+    /// the rest.
+    async fn tell(self: &Rc<Self>) -> Result<(), store::Error> {
+        loop {
+            let pending = self.store.pending_cancels(caps::LIST_LIMIT).await?;
+            let Some(next_at) = pending
+                .iter()
+                .filter_map(|run| run.upstream_cancel.as_ref())
+                .map(|cancel| cancel.next_at)
+                .min()
+            else {
+                return Ok(());
+            };
+            let now = self.now();
+            if next_at > now {
+                let wait = u64::try_from(next_at.saturating_sub(now)).unwrap_or(0);
+                if wait > caps::SHIP_RETRY_MOST_MS {
+                    return Ok(());
+                }
+                self.platform.ports().sleep(wait).await;
+                continue;
+            }
+            for run in pending {
+                if let Some(cancel) = run.upstream_cancel.clone()
+                    && cancel.next_at <= now
+                {
+                    self.tell_one(&run, cancel).await?;
+                }
+            }
+            self.keep_shipping();
+        }
+    }
+
+    async fn tell_one(&self, run: &Run, cancel: UpstreamCancel) -> Result<(), store::Error> {
+        let told = match serde_json::from_str::<Target>(&run.upstream) {
+            Ok(target) => {
+                let upstream = self.upstream(&target);
+                upstream.cancel(&cancel.execution_id).await
+            }
+            // Nobody could be told; the run's row is corrupt and says so wherever it is read.
+            Err(_) => Ok(()),
+        };
+        let now = self.now();
+        let left = match told {
+            Ok(()) | Err(Refusal::Gone | Refusal::Conflict) => None,
+            Err(Refusal::Rejected { status }) => {
+                self.log(&run.run_id, &format!("cancel rejected with status {status}"));
+                None
+            }
+            Err(Refusal::Unavailable { retry_after_ms, .. }) => again(cancel, retry_after_ms, now),
+        };
+        self.store
+            .set_upstream_cancel(&run.run_id, left.as_ref(), now)
+            .await
+    }
+}
+
+/// The cancel as it is tried next; `None` after the last try.
+fn again(cancel: UpstreamCancel, retry_after_ms: Option<u64>, now: i64) -> Option<UpstreamCancel> {
+    let tries = cancel.tries.saturating_add(1);
+    if tries >= caps::CANCEL_TRIES {
+        return None;
+    }
+    let doubled = caps::CANCEL_RETRY_FIRST_MS << cancel.tries.min(16);
+    let wait = doubled
+        .max(retry_after_ms.unwrap_or(0))
+        .min(caps::CANCEL_RETRY_MOST_MS);
+    Some(UpstreamCancel {
+        tries,
+        next_at: now.saturating_add_unsigned(wait),
+        ..cancel
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_and_end() {
+        let cancel = |tries| UpstreamCancel {
+            execution_id: "x".into(),
+            tries,
+            next_at: 0,
+        };
+        for (tries, retry_after, expected) in [
+            (0, None, Some(1_500)),
+            (1, None, Some(2_000)),
+            (0, Some(4_000), Some(5_000)),
+            (30, None, Some(301_000)),
+            (caps::CANCEL_TRIES - 1, None, None),
+        ] {
+            let next = again(cancel(tries), retry_after, 1_000).map(|cancel| cancel.next_at);
+            assert_eq!(next, expected, "{tries} {retry_after:?}");
+        }
+    }
+}

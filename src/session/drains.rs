@@ -1,0 +1,289 @@
+//! The drains of this session, and the alarm that outlives them.
+//!
+//! Owns the three ways in which an orphaned run goes on: a call after a rebirth, the alarm, a poke
+//! by the sweep. Invariant: the alarm is set before anything that can fail, and it waits for
+//! nothing that takes long.
+
+use super::accepted::{Target, ask};
+use super::alarm::{Facts, must_set, next_alarm};
+use super::{Platform, Session};
+use crate::caps;
+use crate::config::{UpstreamKind, read_upstream_key};
+use crate::ids;
+use crate::ports::Spawn;
+use crate::store::{self, Policy, Run, Store};
+use crate::turn::{Drain, Drained, Limits, Live, Settings};
+use crate::upstream::{AnyUpstream, OpenAiChat, Sandbox};
+use crate::wire::problem::Problem;
+use std::rc::Rc;
+
+impl<P: Platform> Session<P> {
+    /// Takes the open run over if its drain is gone; the turn it took over.
+    pub(super) async fn revive(
+        self: &Rc<Self>,
+        session: &store::Session,
+    ) -> Result<Option<u64>, Problem> {
+        let failed = |failure: store::Error| self.failed(&failure);
+        let Some(run) = self.open_run(session).await.map_err(failed)? else {
+            return Ok(None);
+        };
+        if self.live(&run.run_id).is_some() {
+            return Ok(None);
+        }
+        // Occupied before the first await, so that two calls don't both take over.
+        let live = Live::new(&run.run_id);
+        self.live.replace(Some(Rc::clone(&live)));
+        let turn = run.turn_index;
+        match self.take_over(run, &live).await {
+            Ok(()) => Ok(Some(turn)),
+            Err(failure) => {
+                live.end();
+                Err(self.failed(&failure))
+            }
+        }
+    }
+
+    async fn take_over(self: &Rc<Self>, run: Run, live: &Rc<Live>) -> Result<(), store::Error> {
+        let token = self.token();
+        self.store
+            .acquire(&run.run_id, Policy::Sole, &token, self.now())
+            .await?;
+        self.arm().await?;
+        self.store.sync().await?;
+        let run = self
+            .store
+            .run(&run.run_id)
+            .await?
+            .ok_or(store::Error::Missing)?;
+        self.log(&run.run_id, "resumed");
+        self.drain(run, Rc::clone(live), false).await
+    }
+
+    /// The session's open run: only the last one can be.
+    pub(super) async fn open_run(
+        &self,
+        session: &store::Session,
+    ) -> Result<Option<Run>, store::Error> {
+        let Some(last) = session.turn_count.checked_sub(1) else {
+            return Ok(None);
+        };
+        let run = self
+            .store
+            .run(&ids::run_id(&session.session_key, last))
+            .await?;
+        Ok(run.filter(|run| !run.state.status.is_terminal()))
+    }
+
+    /// Starts the drain of a run that this task owns.
+    pub(super) async fn start_drain(
+        self: &Rc<Self>,
+        run: Run,
+        accepted_here: bool,
+    ) -> Result<(), store::Error> {
+        let live = Live::new(&run.run_id);
+        self.live.replace(Some(Rc::clone(&live)));
+        let started = self.drain(run, Rc::clone(&live), accepted_here).await;
+        if started.is_err() {
+            // Nobody drains it: the next look takes it over.
+            live.end();
+        }
+        started
+    }
+
+    async fn drain(
+        self: &Rc<Self>,
+        run: Run,
+        live: Rc<Live>,
+        accepted_here: bool,
+    ) -> Result<(), store::Error> {
+        let session_key = session_key_of(&run);
+        let target: Target = serde_json::from_str(&run.upstream).map_err(|_| {
+            store::Error::Corrupt(store::Corrupt {
+                table: "runs",
+                column: 8,
+                key: run.run_id.clone(),
+            })
+        })?;
+        let ask = ask(&self.store, &session_key, &run, &target).await?;
+        let config = self.config().unwrap_or_default();
+        let drain = Drain {
+            ports: self.platform.ports().clone(),
+            store: self.store.clone(),
+            upstream: self.upstream(&target),
+            session_key,
+            ask,
+            settings: Settings {
+                limits: Limits {
+                    attempts: target.turn.upstream_attempts,
+                    starts: target.turn.upstream_starts,
+                },
+                idle_ms: target.turn.upstream_idle_ms,
+                deadline_at: run
+                    .created_at
+                    .saturating_add_unsigned(target.turn.turn_timeout_ms),
+                max_bytes: usize::try_from(target.turn.turn_max_bytes).unwrap_or(usize::MAX),
+                window_ms: config.commit_window_ms,
+                watchdog_ms: config.watchdog_ms,
+            },
+            live,
+            accepted_here,
+            run,
+        };
+        self.keep_shipping();
+        let session = Rc::clone(self);
+        self.platform.ports().spawn(async move {
+            let run_id = drain.run.run_id.clone();
+            let drained = drain.run().await;
+            session.drained(&run_id, &drained).await;
+        });
+        Ok(())
+    }
+
+    pub(super) fn upstream(&self, target: &Target) -> AnyUpstream<P::Http> {
+        let key = read_upstream_key(&|name| self.platform.var(name))
+            .ok()
+            .flatten()
+            .map(|secret| secret.expose().to_owned());
+        let url = target.resolved.url.clone().unwrap_or_default();
+        match target.resolved.kind {
+            // The agent is a sandbox behind a binding; its host is never resolved.
+            UpstreamKind::Demo => AnyUpstream::Sandbox(Sandbox::new(
+                self.platform.demo_agent(),
+                "http://demo.invalid".to_owned(),
+                None,
+            )),
+            UpstreamKind::Sandbox => {
+                AnyUpstream::Sandbox(Sandbox::new(self.platform.network(), url, key))
+            }
+            UpstreamKind::OpenaiChat => {
+                AnyUpstream::OpenAiChat(OpenAiChat::new(self.platform.network(), url, key))
+            }
+        }
+    }
+
+    async fn drained(self: &Rc<Self>, run_id: &str, drained: &Drained) {
+        match drained {
+            Drained::Finished(_) => {
+                self.keep_shipping();
+                self.keep_telling();
+                if let Err(failure) = self.arm().await {
+                    self.log(run_id, &failure.to_string());
+                }
+            }
+            Drained::Fenced => self.log(run_id, "fenced"),
+            // The alarm stands; it takes the run over.
+            Drained::Stopped(failure) => self.log(run_id, &failure.to_string()),
+        }
+    }
+
+    /// The object's alarm: sets the next one first, then starts what is due and waits for none of
+    /// it.
+    ///
+    /// # Errors
+    /// The platform fires it again after an error.
+    pub async fn on_alarm(self: &Rc<Self>) -> Result<(), store::Error> {
+        self.armed.set(None);
+        if !self.store.has_schema().await? {
+            return Ok(());
+        }
+        self.store.migrate(self.now()).await?;
+        let Some(session) = self.store.sole_session().await? else {
+            return Ok(());
+        };
+        self.ready.set(true);
+        self.arm().await?;
+        self.look(&session).await;
+        Ok(())
+    }
+
+    /// Looks at everything, as the alarm does.
+    pub(super) async fn look(self: &Rc<Self>, session: &store::Session) {
+        if session.deleted_at.is_some() {
+            self.keep_erasing(&session.session_key);
+        } else if let Err(problem) = self.revive(session).await {
+            self.log(&session.session_key, problem.code);
+        }
+        self.keep_shipping();
+        self.keep_telling();
+        if let Err(failure) = self.retain().await {
+            self.log(&session.session_key, &failure.to_string());
+        }
+    }
+
+    /// Lets logs go whose time is over, one bounded batch.
+    async fn retain(&self) -> Result<(), store::Error> {
+        let Ok(config) = self.config() else {
+            return Ok(());
+        };
+        let kept_ms = config.retention_days.saturating_mul(caps::DAY_MS);
+        let before = self.now().saturating_sub_unsigned(kept_ms);
+        // Two statements a run.
+        let runs = u32::try_from(caps::PASS_STATEMENTS / 2).unwrap_or(1);
+        self.store.drop_logs(before, runs).await?;
+        Ok(())
+    }
+
+    /// Sets the alarm for whatever is due first.
+    pub(super) async fn arm(&self) -> Result<(), store::Error> {
+        let now = self.now();
+        let Some(session) = self.store.sole_session().await? else {
+            return Ok(());
+        };
+        let config = self.config().unwrap_or_default();
+        let open = self.open_run(&session).await?.is_some();
+        let unshipped = !self.store.unshipped(1).await?.is_empty();
+        let cancel_at = self
+            .store
+            .pending_cancels(caps::LIST_LIMIT)
+            .await?
+            .into_iter()
+            .filter_map(|run| run.upstream_cancel.map(|cancel| cancel.next_at))
+            .min();
+        let retention_ms = config.retention_days.saturating_mul(caps::DAY_MS);
+        let erasing = session.deleted_at.is_some() && !self.erased.get();
+        let facts = Facts {
+            open_run_within_ms: open.then_some(config.watchdog_ms),
+            ship_at: unshipped.then(|| {
+                self.ship
+                    .retry_at()
+                    .unwrap_or_else(|| now.saturating_add_unsigned(config.ship_interval_ms))
+            }),
+            // A teller at work sets its own time; this is for the one that died.
+            cancel_at: cancel_at.map(|at| at.max(now.saturating_add_unsigned(config.watchdog_ms))),
+            erase_at: erasing.then(|| now.saturating_add_unsigned(caps::ERASE_RETRY_MS)),
+            log_expires_at: self
+                .store
+                .oldest_log()
+                .await?
+                .map(|at| at.saturating_add_unsigned(retention_ms)),
+        };
+        match next_alarm(now, &facts) {
+            // A pass is bounded; the rest of what has expired follows a moment later.
+            Some(at) => self.arm_at(at.max(now.saturating_add_unsigned(caps::ALARM_LEAST_MS))).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sets the alarm unless an earlier one stands.
+    pub(super) async fn arm_at(&self, at: i64) -> Result<(), store::Error> {
+        let now = self.now();
+        let armed = match self.armed.get() {
+            Some(armed) => Some(armed),
+            None => self.platform.alarm().await?,
+        };
+        if must_set(now, armed, at) {
+            self.platform.set_alarm(at).await?;
+            self.armed.set(Some(at));
+        } else {
+            self.armed.set(armed);
+        }
+        Ok(())
+    }
+}
+
+/// A run's id without its turn is its session's key.
+fn session_key_of(run: &Run) -> String {
+    run.run_id
+        .rsplit_once(':')
+        .map_or_else(|| run.run_id.clone(), |(key, _)| key.to_owned())
+}

@@ -1,0 +1,369 @@
+//! The supervisor of one session: opens, joins, resumes or replays its turns.
+//!
+//! Owns what may happen to a session and in which order; each file is one thing that can be asked
+//! of it. It doesn't own the drain (`turn/`), the records (`store/`) or D1's copy (`ship/`).
+//! Invariant: nothing in memory here that can't be rebuilt from the object's storage, and nothing
+//! in that storage, but for the unshipped tail, that can't be rebuilt from D1 and the upstream.
+
+mod accepted;
+mod alarm;
+mod cancels;
+mod drains;
+mod erase;
+mod follow;
+mod open;
+mod platform;
+mod read;
+mod rehydrate;
+mod state;
+mod steer;
+mod sweep;
+
+pub use alarm::{Facts as AlarmFacts, must_set, next_alarm};
+pub use follow::{Follower, FollowerCut};
+pub use platform::Platform;
+pub use read::run_view;
+pub use state::{Asked, Facts as OpenFacts, Known, Opening, decide};
+pub use sweep::{list_runs, sweep};
+
+use crate::config::ObjectConfig;
+use crate::ids;
+use crate::ports::{Clock, Entropy, Log, Spawn};
+use crate::ship::{ShipState, Timed};
+use crate::store::{self, Section, SqlStore, Store};
+use crate::turn::{Live, Wake};
+use crate::wire::Framing;
+use crate::wire::json;
+use crate::wire::problem::Problem;
+use crate::wire::request::Submit;
+use serde::{Deserialize, Serialize};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// Who asks for which session; always from credentials, never from a path or body alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// `PROJECT`, when one is configured.
+    pub project: Option<ids::ProjectId>,
+    /// The tenant of the credentials.
+    pub tenant: ids::TenantId,
+    /// The user of the credentials.
+    pub user: Option<String>,
+    /// The session of the path.
+    pub session: ids::SessionId,
+}
+
+impl Caller {
+    /// The session's key in every store.
+    pub fn session_key(&self) -> String {
+        ids::session_key(self.project.as_ref(), &self.tenant, &self.session)
+    }
+}
+
+/// What can be asked of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Run a turn, or answer from the one it names.
+    Submit(Box<Submit>, Framing),
+    /// Read a turn's lines after `after`.
+    Follow {
+        /// The turn.
+        turn: u64,
+        /// The last line the caller has, -1 for none.
+        after: i64,
+        /// Go on live.
+        live: bool,
+        /// How lines are sent.
+        framing: Framing,
+    },
+    /// The session itself.
+    Session,
+    /// Erase it.
+    Delete,
+    /// Its transcript.
+    Messages(Page),
+    /// Its runs.
+    Turns(Page),
+    /// One run.
+    Turn(u64),
+    /// A run's steps.
+    Steps(u64, Page),
+    /// Cancel a run.
+    Cancel(u64, Option<String>),
+    /// Look at a run now.
+    Poke(u64),
+    /// Tell a run a keyed fact; raw JSON.
+    Emit(u64, ids::EventKey, String),
+    /// Read one.
+    Event(u64, ids::EventKey),
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// How many at most.
+    pub limit: u32,
+    /// Behind this position, as an earlier page gave it.
+    pub cursor: Option<String>,
+}
+
+/// How a submit was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A new turn.
+    Fresh,
+    /// It is running here.
+    Joined,
+    /// It was orphaned and this request took it over.
+    Resumed,
+    /// It is over.
+    Replayed,
+}
+
+impl Mode {
+    /// As in `X-Turn-Mode`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Fresh => "fresh",
+            Mode::Joined => "joined",
+            Mode::Resumed => "resumed",
+            Mode::Replayed => "replayed",
+        }
+    }
+}
+
+/// An answer.
+pub enum Reply<P: Platform> {
+    /// A JSON body.
+    Json {
+        /// The HTTP status.
+        status: u16,
+        /// JSON text.
+        body: String,
+    },
+    /// Lines.
+    Stream(Box<Streaming<P>>),
+    /// SSE's way to say that nothing is left.
+    NoContent,
+}
+
+/// An answer made of lines.
+pub struct Streaming<P: Platform> {
+    /// How a submit was answered; a follow has none.
+    pub mode: Option<Mode>,
+    /// The run.
+    pub execution_id: String,
+    /// The path of the turn's stream.
+    pub location: String,
+    /// How lines are sent.
+    pub framing: Framing,
+    /// Where they come from.
+    pub follower: Follower<P>,
+}
+
+/// The supervisor of one session's object.
+pub struct Session<P: Platform> {
+    platform: P,
+    store: SqlStore<P::Object>,
+    durable: SqlStore<Timed<P::Ports, P::Durable>>,
+    durable_ready: Cell<bool>,
+    ready: Cell<bool>,
+    loading: Cell<bool>,
+    loaded: Rc<Wake>,
+    live: RefCell<Option<Rc<Live>>>,
+    armed: Cell<Option<i64>>,
+    ship: ShipState,
+    telling: Cell<bool>,
+    erasing: Cell<bool>,
+    erased: Cell<bool>,
+}
+
+impl<P: Platform> Session<P> {
+    /// The supervisor of an object that has just come to life.
+    pub fn new(platform: P) -> Rc<Self> {
+        let store = SqlStore::new(platform.object(), Section::Object);
+        let timed = Timed::new(platform.ports().clone(), platform.durable());
+        Rc::new(Session {
+            store,
+            durable: SqlStore::new(timed, Section::D1),
+            durable_ready: Cell::new(false),
+            ready: Cell::new(false),
+            loading: Cell::new(false),
+            loaded: Rc::default(),
+            live: RefCell::default(),
+            armed: Cell::new(None),
+            ship: ShipState::default(),
+            telling: Cell::new(false),
+            erasing: Cell::new(false),
+            erased: Cell::new(false),
+            platform,
+        })
+    }
+
+    /// The platform below.
+    pub const fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// Answers one command.
+    ///
+    /// # Errors
+    /// The [`Problem`] to answer with; nothing was stored unless its code says otherwise.
+    pub async fn handle(
+        self: &Rc<Self>,
+        caller: &Caller,
+        command: Command,
+    ) -> Result<Reply<P>, Problem> {
+        match command {
+            Command::Submit(submit, framing) => self.submit(caller, *submit, framing).await,
+            Command::Follow {
+                turn,
+                after,
+                live,
+                framing,
+            } => self.follow(caller, turn, after, live, framing).await,
+            Command::Session => self.read_session(caller).await,
+            Command::Delete => self.delete(caller).await,
+            Command::Messages(page) => self.read_messages(caller, &page).await,
+            Command::Turns(page) => self.read_turns(caller, &page).await,
+            Command::Turn(turn) => self.read_turn(caller, turn).await,
+            Command::Steps(turn, page) => self.read_steps(caller, turn, &page).await,
+            Command::Cancel(turn, reason) => self.cancel(caller, turn, reason).await,
+            Command::Poke(turn) => self.poke(caller, turn).await,
+            Command::Emit(turn, key, payload) => self.emit(caller, turn, &key, &payload).await,
+            Command::Event(turn, key) => self.read_event(caller, turn, &key).await,
+        }
+    }
+
+    pub(crate) fn ports(&self) -> &P::Ports {
+        self.platform.ports()
+    }
+
+    pub(crate) const fn ship_state(&self) -> &ShipState {
+        &self.ship
+    }
+
+    pub(crate) const fn object_store(&self) -> &SqlStore<P::Object> {
+        &self.store
+    }
+
+    pub(crate) fn live_drain(&self) -> Option<Rc<Live>> {
+        self.live
+            .borrow()
+            .as_ref()
+            .filter(|live| !live.is_over())
+            .cloned()
+    }
+
+    pub(crate) fn ship_interval_ms(&self) -> u64 {
+        self.config().unwrap_or_default().ship_interval_ms
+    }
+
+    /// Forgets the storage: the next call hydrates it from D1.
+    pub(crate) async fn forget_storage(&self) -> Result<(), store::Error> {
+        self.ready.set(false);
+        self.store.forget().await?;
+        self.store.sync().await
+    }
+
+    fn now(&self) -> i64 {
+        self.platform.ports().now_ms()
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.platform.ports().spawn(task);
+    }
+
+    fn config(&self) -> Result<ObjectConfig, Problem> {
+        ObjectConfig::read(&|name| self.platform.var(name))
+    }
+
+    /// 128 random bits as 32 hex digits: births and acquisition tokens.
+    fn token(&self) -> String {
+        format!("{:032x}", self.platform.ports().random())
+    }
+
+    /// One line for the operator about the object itself.
+    pub(crate) fn log(&self, what: &str, why: &str) {
+        self.platform.ports().log(&format!(
+            r#"{{"object":{},"why":{}}}"#,
+            json::quote(what),
+            json::quote(why)
+        ));
+    }
+
+    /// A store's failure as an answer; the details go to the operator only.
+    fn failed(&self, failure: &store::Error) -> Problem {
+        self.log("store", &failure.to_string());
+        match failure {
+            store::Error::Missing => Problem::not_found(),
+            store::Error::Fenced
+            | store::Error::SeqMismatch { .. }
+            | store::Error::LeaseHeld { .. } => Problem::session_unavailable(),
+            store::Error::Corrupt(_) => Problem::internal(),
+            store::Error::Unavailable(_) => Problem::store_unavailable(),
+        }
+    }
+
+    /// The session, unless it doesn't exist, was deleted, or is somebody else's.
+    async fn existing(
+        self: &Rc<Self>,
+        caller: &Caller,
+    ) -> Result<Option<store::Session>, Problem> {
+        let session_key = caller.session_key();
+        if !self.ready(&session_key).await? {
+            return Ok(None);
+        }
+        let session = self
+            .store
+            .session(&session_key)
+            .await
+            .map_err(|failure| self.failed(&failure))?;
+        Ok(session)
+    }
+
+    /// The live session, as most commands need it; whatever was orphaned goes on first.
+    async fn present(self: &Rc<Self>, caller: &Caller) -> Result<store::Session, Problem> {
+        let session = self
+            .existing(caller)
+            .await?
+            .filter(|session| session.deleted_at.is_none())
+            .ok_or_else(Problem::not_found)?;
+        self.revive(&session).await?;
+        Ok(session)
+    }
+
+    /// A run of the session.
+    async fn run_at(&self, session_key: &str, turn: u64) -> Result<store::Run, Problem> {
+        self.store
+            .run(&ids::run_id(session_key, turn))
+            .await
+            .map_err(|failure| self.failed(&failure))?
+            .ok_or_else(Problem::not_found)
+    }
+
+    /// The drain of this run, if it lives here.
+    fn live(&self, run_id: &str) -> Option<Rc<Live>> {
+        self.live
+            .borrow()
+            .as_ref()
+            .filter(|live| live.run_id() == run_id && !live.is_over())
+            .cloned()
+    }
+
+    /// The durable store with its schema brought up to date at first use.
+    pub(crate) async fn durable(
+        &self,
+    ) -> Result<&SqlStore<Timed<P::Ports, P::Durable>>, store::Error> {
+        if !self.durable_ready.get() {
+            self.durable.migrate(self.now()).await?;
+            self.durable_ready.set(true);
+        }
+        Ok(&self.durable)
+    }
+}
+
+/// The path of a turn's stream.
+fn location(session: &str, turn: u64) -> String {
+    format!("/v1/sessions/{session}/turns/{turn}/stream")
+}

@@ -1,0 +1,158 @@
+//! Steering a turn: cancel, poke, events; and deleting a session.
+//!
+//! Invariant: a caller is told only what is durable. A disconnect never comes here.
+
+use super::{Caller, Platform, Reply, Session};
+use crate::caps;
+use crate::ids::EventKey;
+use crate::ports::Timer;
+use crate::store::{self, Cancel, Run, Store};
+use crate::turn::Stop;
+use crate::wire::problem::Problem;
+use futures_util::future::{Either, select};
+use std::pin::pin;
+use std::rc::Rc;
+
+impl<P: Platform> Session<P> {
+    pub(super) async fn cancel(
+        self: &Rc<Self>,
+        caller: &Caller,
+        turn: u64,
+        reason: Option<String>,
+    ) -> Result<Reply<P>, Problem> {
+        let session = self.existing(caller).await?;
+        let session = session
+            .filter(|session| session.deleted_at.is_none())
+            .ok_or_else(Problem::not_found)?;
+        let run = self.run_at(&session.session_key, turn).await?;
+        if run.state.status.is_terminal() {
+            return Ok(Reply::Json {
+                status: 200,
+                body: super::read::run_view(&run, None),
+            });
+        }
+        self.stop(&session, &run, reason).await?;
+        let run = self.run_at(&session.session_key, turn).await?;
+        Ok(Reply::Json {
+            status: 202,
+            body: super::read::run_view(&run, None),
+        })
+    }
+
+    /// Makes the intent durable, then has the drain act on it.
+    async fn stop(
+        self: &Rc<Self>,
+        session: &store::Session,
+        run: &Run,
+        reason: Option<String>,
+    ) -> Result<(), Problem> {
+        let failed = |failure: store::Error| self.failed(&failure);
+        let cancel = Cancel {
+            reason,
+            at: self.now(),
+        };
+        let open = self
+            .store
+            .request_cancel(&run.run_id, &cancel)
+            .await
+            .map_err(failed)?;
+        self.store.sync().await.map_err(failed)?;
+        if !open {
+            return Ok(());
+        }
+        // The first reason stands, whoever gave it.
+        let kept = self.store.run(&run.run_id).await.map_err(failed)?;
+        let reason = kept.and_then(|run| run.cancel).and_then(|c| c.reason);
+        match self.live(&run.run_id) {
+            Some(live) => live.stop(Stop::Cancel(reason)),
+            // Nobody drains it: whoever takes it over finds the intent first.
+            None => {
+                self.revive(session).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels a turn and returns when it is over.
+    pub(super) async fn cancel_and_wait(
+        self: &Rc<Self>,
+        caller: &Caller,
+        turn: u64,
+        reason: Option<&str>,
+    ) -> Result<(), Problem> {
+        let Some(session) = self.existing(caller).await? else {
+            return Ok(());
+        };
+        let run = self.run_at(&session.session_key, turn).await?;
+        if run.state.status.is_terminal() {
+            return Ok(());
+        }
+        self.stop(&session, &run, reason.map(str::to_owned)).await?;
+        let mut patience = pin!(self.platform.ports().sleep(caps::CANCEL_WAIT_MS));
+        loop {
+            let live = self.live(&run.run_id);
+            let since = live.as_ref().map(|live| live.changed().generation());
+            let now = self.run_at(&session.session_key, turn).await?;
+            if now.state.status.is_terminal() {
+                return Ok(());
+            }
+            let (Some(live), Some(since)) = (live, since) else {
+                return Err(Problem::session_unavailable());
+            };
+            let changed = live.changed().changed(since);
+            if let Either::Right(_) = select(changed, patience.as_mut()).await {
+                return Err(Problem::session_unavailable());
+            }
+        }
+    }
+
+    pub(super) async fn poke(
+        self: &Rc<Self>,
+        caller: &Caller,
+        turn: u64,
+    ) -> Result<Reply<P>, Problem> {
+        let session = self
+            .existing(caller)
+            .await?
+            .filter(|session| session.deleted_at.is_none())
+            .ok_or_else(Problem::not_found)?;
+        let run = self.run_at(&session.session_key, turn).await?;
+        self.look(&session).await;
+        Ok(Reply::Json {
+            status: 202,
+            body: super::read::run_view(&run, None),
+        })
+    }
+
+    pub(super) async fn emit(
+        self: &Rc<Self>,
+        caller: &Caller,
+        turn: u64,
+        key: &EventKey,
+        payload: &str,
+    ) -> Result<Reply<P>, Problem> {
+        let session = self.present(caller).await?;
+        let run = self.run_at(&session.session_key, turn).await?;
+        let emitted = self
+            .store
+            .emit_event(&run.run_id, key.as_str(), payload, self.now())
+            .await
+            .map_err(|failure| match failure {
+                store::Error::Fenced => Problem::turn_finished(),
+                failure => self.failed(&failure),
+            })?;
+        let synced = self.store.sync().await;
+        synced.map_err(|failure| self.failed(&failure))?;
+        if emitted.accepted {
+            self.ship_soon();
+        }
+        Ok(Reply::Json {
+            status: if emitted.accepted { 201 } else { 200 },
+            body: format!(
+                r#"{{"accepted":{},"record":{}}}"#,
+                emitted.accepted,
+                super::read::event_view(&emitted.record)
+            ),
+        })
+    }
+}

@@ -1,0 +1,506 @@
+//! The store contract on any SQL driver.
+//!
+//! Owns which statements make an operation and what a batch's results mean. The text is `sql.rs`, the
+//! transport a [`Driver`]. Invariant: what a batch did is told from its own results, and when
+//! they say "nothing", from a read-back; never from the text of an error.
+
+use super::encode::{
+    json, message_params, optional_json, run_id_bounds, run_params, session_params, step_params,
+};
+use super::{
+    Begin, Begun, Cancel, Changes, Driver, DriverError, Emitted, Error, EventRecord, Fence,
+    Lines, LogRow, Message, Outcome, Policy, Role, Run, Section, Session, Statement, Status, Step, Store,
+    Transition, UpstreamCancel, Value, decode, migrate, sql,
+};
+use crate::ids::run_id;
+
+/// The contract over a driver.
+#[derive(Clone, Debug)]
+pub struct SqlStore<D> {
+    driver: D,
+    section: Section,
+}
+
+impl<D: Driver> SqlStore<D> {
+    /// A store over `driver`, whose schema is that of `section`.
+    pub const fn new(driver: D, section: Section) -> Self {
+        SqlStore { driver, section }
+    }
+
+    /// The driver below.
+    pub const fn driver(&self) -> &D {
+        &self.driver
+    }
+
+    pub(crate) async fn query(
+        &self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Vec<Value>>, Error> {
+        Ok(self.one(sql, params).await?.rows)
+    }
+
+    pub(crate) async fn one(
+        &self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Outcome, Error> {
+        let outcomes = self.driver.apply(vec![Statement { sql, params }]).await?;
+        outcomes.into_iter().next().ok_or_else(|| short().into())
+    }
+
+    async fn version(&self) -> Result<u32, Error> {
+        let rows = self.query(sql::READ_VERSION, vec![]).await?;
+        let row = rows.into_iter().next().unwrap_or_default();
+        Ok(decode::Columns::new("schema_info", row).small()?)
+    }
+
+    /// Why a fenced write changed nothing; `Ok` when it turns out to be our own earlier commit.
+    async fn explain(
+        &self,
+        run_id: &str,
+        fence: Fence,
+        expect_next_seq: u64,
+        lines: Option<&Lines>,
+        transition: Option<&Transition>,
+    ) -> Result<(), Error> {
+        let run = self.run(run_id).await?.ok_or(Error::Missing)?;
+        if run.epoch != fence.epoch {
+            return Err(Error::Fenced);
+        }
+        let lines_stored = match lines {
+            None => true,
+            Some(lines) => self
+                .log(run_id, expect_next_seq, 1)
+                .await?
+                .first()
+                .is_some_and(|row| {
+                    row.first_seq == expect_next_seq
+                        && row.epoch == fence.epoch
+                        && row.lines == lines.text
+                }),
+        };
+        let state_stored = transition.is_none_or(|transition| transition.state == run.state);
+        if lines_stored && state_stored {
+            return Ok(());
+        }
+        if run.state.status.is_terminal() {
+            return Err(Error::Fenced);
+        }
+        Err(Error::SeqMismatch {
+            expected: expect_next_seq,
+            found: self.log_end(run_id).await?,
+        })
+    }
+}
+
+/// A driver answered with fewer outcomes than statements.
+fn short() -> DriverError {
+    DriverError {
+        message: "the driver answered with too few results".to_owned(),
+        unknown: true,
+        full: false,
+    }
+}
+
+/// The run first, its session last.
+pub(super) fn begin_batch(begin: &Begin, section: Section) -> Vec<Statement> {
+    let run = &begin.run;
+    let session_key = &begin.session.session_key;
+    let before = run
+        .turn_index
+        .checked_sub(1)
+        .map(|turn| run_id(session_key, turn));
+    let behind = |params: Vec<Value>| -> Vec<Value> {
+        [Value::from(&run.run_id)].into_iter().chain(params).collect()
+    };
+    let mut run_row = run_params(run);
+    run_row.extend([session_key.into(), before.into()]);
+    let mut batch = vec![
+        Statement {
+            sql: sql::BEGIN_RUN,
+            params: run_row,
+        },
+        Statement {
+            sql: sql::BEGIN_LINES,
+            params: behind(vec![
+                session_key.into(),
+                (begin.first.frame_ids.len() as u64).into(),
+                begin.first.attempt.into(),
+                begin.first.cursor.as_ref().into(),
+                json(&begin.first.frame_ids),
+                (&begin.first.text).into(),
+            ]),
+        },
+        Statement {
+            sql: sql::BEGIN_MESSAGE,
+            params: behind(message_params(session_key, &begin.message)),
+        },
+        Statement {
+            sql: sql::BEGIN_STEP,
+            params: behind([vec![session_key.into()], step_params(&begin.step)].concat()),
+        },
+    ];
+    if section == Section::Object {
+        batch.push(Statement {
+            sql: sql::BEGIN_UNSHIPPED,
+            params: behind(vec![session_key.into()]),
+        });
+    }
+    batch.push(Statement {
+        sql: sql::BEGIN_SESSION,
+        params: behind(session_params(&begin.session)),
+    });
+    batch
+}
+
+fn transition_batch(
+    session_key: &str,
+    fenced: &[Value],
+    transition: &Transition,
+    now: i64,
+) -> Vec<Statement> {
+    let state = &transition.state;
+    let mut batch = Vec::with_capacity(3);
+    if let Some(message) = &transition.message {
+        let mut params = fenced.to_vec();
+        params.extend([
+            session_key.into(),
+            message.role.name().into(),
+            message.turn_index.into(),
+            message.role.position().into(),
+            (&message.content).into(),
+            message.status.name().into(),
+            message.retry_of.into(),
+            message.created_at.into(),
+        ]);
+        batch.push(Statement {
+            sql: sql::COMMIT_MESSAGE,
+            params,
+        });
+    }
+    if let Some(step) = &transition.step {
+        let mut params = fenced.to_vec();
+        params.extend([
+            step.index.into(),
+            (&step.intent).into(),
+            (&step.kind).into(),
+            (&step.status).into(),
+            step.attempts.into(),
+            step.result.as_ref().into(),
+            step.error.as_ref().into(),
+            step.started_at.into(),
+            step.completed_at.into(),
+        ]);
+        batch.push(Statement {
+            sql: sql::COMMIT_STEP,
+            params,
+        });
+    }
+    let mut params = fenced.to_vec();
+    params.extend([
+        state.status.name().into(),
+        json(&state.attempts),
+        optional_json(state.handle.as_ref()),
+        optional_json(state.outcome.as_ref()),
+        state.usage.as_ref().into(),
+        optional_json(state.last_error.as_ref()),
+        state.line_count.into(),
+        state.wake_at.into(),
+        state.finished_at.into(),
+        optional_json(transition.upstream_cancel.as_ref()),
+        now.into(),
+    ]);
+    batch.push(Statement {
+        sql: sql::TRANSITION,
+        params,
+    });
+    batch
+}
+
+impl<D: Driver> Store for SqlStore<D> {
+    async fn migrate(&self, now: i64) -> Result<(), Error> {
+        // A read of a database without the version table fails like any other fault, so the first
+        // batch is simply tried: it changes nothing where the version is known already.
+        let applied = self.version().await.unwrap_or(0);
+        for migration in migrate::migrations(self.section) {
+            if migration.version <= applied {
+                continue;
+            }
+            if let Err(failure) = self.driver.apply(migrate::batch(&migration, now)).await {
+                // Somebody else may have applied it, or our own answer was lost.
+                if self.version().await? < migration.version {
+                    return Err(failure.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn sync(&self) -> Result<(), Error> {
+        Ok(self.driver.sync().await?)
+    }
+
+    async fn session(&self, session_key: &str) -> Result<Option<Session>, Error> {
+        let rows = self.query(sql::SESSION, vec![session_key.into()]).await?;
+        Ok(rows.into_iter().next().map(decode::session).transpose()?)
+    }
+
+    async fn begin(&self, begin: &Begin) -> Result<Begun, Error> {
+        let batch = begin_batch(begin, self.section);
+        let outcomes = self.driver.apply(batch).await?;
+        let run = outcomes.first().ok_or_else(short)?;
+        Ok(if run.changes > 0 {
+            Begun::Begun
+        } else {
+            Begun::Taken
+        })
+    }
+
+    async fn acquire(
+        &self,
+        run_id: &str,
+        policy: Policy,
+        holder: &str,
+        now: i64,
+    ) -> Result<Fence, Error> {
+        let (sole, until) = match policy {
+            Policy::Sole => (1, None),
+            Policy::WhenFree { until } => (0, Some(until)),
+        };
+        let params = vec![
+            run_id.into(),
+            holder.into(),
+            until.into(),
+            now.into(),
+            Value::Integer(sole),
+        ];
+        let batch = vec![
+            Statement {
+                sql: sql::ACQUIRE,
+                params,
+            },
+            Statement {
+                sql: sql::ACQUIRED,
+                params: vec![run_id.into(), holder.into()],
+            },
+        ];
+        // Both in one transaction: an epoch read any later could be somebody else's.
+        let mut outcomes = self.driver.apply(batch).await?.into_iter();
+        let (taken, stands) = (outcomes.next(), outcomes.next());
+        if let Some(row) = taken.and_then(|taken| taken.rows.into_iter().next()) {
+            let epoch = decode::Columns::new("runs", row).count()?;
+            return Ok(Fence { epoch });
+        }
+        let row = stands.ok_or_else(short)?.rows.into_iter().next();
+        let mut row = decode::Columns::new("runs", row.ok_or(Error::Missing)?);
+        let epoch = row.count()?;
+        if row.named(Status::parse)?.is_terminal() {
+            return Err(Error::Fenced);
+        }
+        if row.integer()? != 0 {
+            return Ok(Fence { epoch });
+        }
+        let until = row.integer()?;
+        Err(Error::LeaseHeld { until })
+    }
+
+    async fn commit(
+        &self,
+        session_key: &str,
+        run_id: &str,
+        fence: Fence,
+        expect_next_seq: u64,
+        changes: &Changes,
+        now: i64,
+    ) -> Result<(), Error> {
+        let lines = changes.lines.as_ref().filter(|lines| !lines.frame_ids.is_empty());
+        let count = lines.map_or(0, |lines| lines.frame_ids.len() as u64);
+        let end = expect_next_seq.saturating_add(count);
+        let fenced = [run_id.into(), fence.epoch.into(), expect_next_seq.into()];
+        let mut batch = Vec::with_capacity(4);
+        if let Some(transition) = &changes.transition {
+            if transition.state.line_count != end {
+                return Err(Error::SeqMismatch {
+                    expected: transition.state.line_count,
+                    found: end,
+                });
+            }
+            batch.extend(transition_batch(session_key, &fenced, transition, now));
+        }
+        if let Some(lines) = lines {
+            let mut params = fenced.to_vec();
+            params.extend([
+                count.into(),
+                lines.attempt.into(),
+                lines.cursor.as_ref().into(),
+                json(&lines.frame_ids),
+                (&lines.text).into(),
+            ]);
+            batch.push(Statement {
+                sql: match changes.transition {
+                    Some(_) => sql::APPEND_COUNTED,
+                    None => sql::APPEND,
+                },
+                params,
+            });
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let outcomes = self.driver.apply(batch).await?;
+        // All statements ask the same of the run and its log, so the last one speaks for all.
+        if outcomes.last().ok_or_else(short)?.changes > 0 {
+            return Ok(());
+        }
+        let transition = changes.transition.as_deref();
+        self.explain(run_id, fence, expect_next_seq, lines, transition)
+            .await
+    }
+
+    async fn request_cancel(&self, run_id: &str, cancel: &Cancel) -> Result<bool, Error> {
+        let params = vec![run_id.into(), json(cancel), cancel.at.into()];
+        if self.one(sql::REQUEST_CANCEL, params).await?.changes > 0 {
+            return Ok(true);
+        }
+        let run = self.run(run_id).await?.ok_or(Error::Missing)?;
+        Ok(!run.state.status.is_terminal())
+    }
+
+    async fn set_upstream_cancel(
+        &self,
+        run_id: &str,
+        pending: Option<&UpstreamCancel>,
+        now: i64,
+    ) -> Result<(), Error> {
+        let params = vec![run_id.into(), optional_json(pending), now.into()];
+        let mut batch = vec![Statement {
+            sql: sql::SET_UPSTREAM_CANCEL,
+            params,
+        }];
+        if self.section == Section::Object {
+            batch.push(Statement {
+                sql: sql::UNSHIPPED_AGAIN,
+                params: vec![run_id.into()],
+            });
+        }
+        self.driver.apply(batch).await?;
+        Ok(())
+    }
+
+    async fn emit_event(
+        &self,
+        run_id: &str,
+        key: &str,
+        payload: &str,
+        now: i64,
+    ) -> Result<Emitted, Error> {
+        let batch = vec![
+            Statement {
+                sql: sql::EMIT_EVENT,
+                params: vec![run_id.into(), key.into(), payload.into(), now.into()],
+            },
+            Statement {
+                sql: sql::EVENT_REV,
+                params: vec![run_id.into(), key.into()],
+            },
+            Statement {
+                sql: sql::EVENT,
+                params: vec![run_id.into(), key.into()],
+            },
+        ];
+        let outcomes = self.driver.apply(batch).await?;
+        let accepted = outcomes.first().is_some_and(|insert| insert.changes > 0);
+        let row = outcomes.into_iter().nth(2).ok_or_else(short)?.rows.into_iter().next();
+        match row {
+            Some(row) => Ok(Emitted {
+                accepted,
+                record: decode::event(row)?,
+            }),
+            None => match self.run(run_id).await? {
+                Some(_) => Err(Error::Fenced),
+                None => Err(Error::Missing),
+            },
+        }
+    }
+
+    async fn event(&self, run_id: &str, key: &str) -> Result<Option<EventRecord>, Error> {
+        let rows = self.query(sql::EVENT, vec![run_id.into(), key.into()]).await?;
+        Ok(rows.into_iter().next().map(decode::event).transpose()?)
+    }
+
+    async fn run(&self, run_id: &str) -> Result<Option<Run>, Error> {
+        let rows = self.query(sql::RUN, vec![run_id.into()]).await?;
+        Ok(rows.into_iter().next().map(decode::run).transpose()?)
+    }
+
+    async fn run_by_key(
+        &self,
+        tenant: &str,
+        session: &str,
+        key: &str,
+    ) -> Result<Option<Run>, Error> {
+        let params = vec![tenant.into(), session.into(), key.into()];
+        let rows = self.query(sql::RUN_BY_KEY, params).await?;
+        Ok(rows.into_iter().next().map(decode::run).transpose()?)
+    }
+
+    async fn runs(&self, session_key: &str, from_turn: u64, limit: u32) -> Result<Vec<Run>, Error> {
+        let [low, high] = run_id_bounds(session_key);
+        let params = vec![low, high, from_turn.into(), limit.into()];
+        let rows = self.query(sql::RUNS, params).await?;
+        Ok(rows.into_iter().map(decode::run).collect::<Result<_, _>>()?)
+    }
+
+    async fn log(&self, run_id: &str, from_seq: u64, rows: u32) -> Result<Vec<LogRow>, Error> {
+        let params = vec![run_id.into(), from_seq.into(), rows.into()];
+        let rows = self.query(sql::LOG, params).await?;
+        Ok(rows
+            .into_iter()
+            .map(decode::log_row)
+            .collect::<Result<_, _>>()?)
+    }
+
+    async fn log_end(&self, run_id: &str) -> Result<u64, Error> {
+        let rows = self.query(sql::LOG_END, vec![run_id.into()]).await?;
+        let row = rows.into_iter().next().unwrap_or_default();
+        Ok(decode::Columns::new("stream_log", row).count()?)
+    }
+
+    async fn messages(
+        &self,
+        session_key: &str,
+        after: Option<(u64, Role)>,
+        limit: u32,
+    ) -> Result<Vec<Message>, Error> {
+        let (turn, position) = after.map_or((Value::Integer(-1), 0), |(turn, role)| {
+            (turn.into(), role.position())
+        });
+        let params = vec![session_key.into(), turn, position.into(), limit.into()];
+        let rows = self.query(sql::MESSAGES, params).await?;
+        Ok(rows
+            .into_iter()
+            .map(decode::message)
+            .collect::<Result<_, _>>()?)
+    }
+
+    async fn messages_before(
+        &self,
+        session_key: &str,
+        turn_index: u64,
+        limit: u32,
+    ) -> Result<Vec<Message>, Error> {
+        let params = vec![session_key.into(), turn_index.into(), limit.into()];
+        let rows = self.query(sql::MESSAGES_BEFORE, params).await?;
+        Ok(rows
+            .into_iter()
+            .map(decode::message)
+            .collect::<Result<_, _>>()?)
+    }
+
+    async fn steps(&self, run_id: &str, from_index: u32, limit: u32) -> Result<Vec<Step>, Error> {
+        let params = vec![run_id.into(), from_index.into(), limit.into()];
+        let rows = self.query(sql::STEPS, params).await?;
+        Ok(rows.into_iter().map(decode::step).collect::<Result<_, _>>()?)
+    }
+}

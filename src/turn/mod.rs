@@ -1,0 +1,573 @@
+//! The drain: one turn run against its upstream, frame by frame into the log.
+//!
+//! Owns the loop frame → decide → commit → wake; the decisions are `state`, when to commit is
+//! `commit`, what the frames amount to is `transcript`. It knows no HTTP, no SQL and no client.
+//! Invariant: followers are woken only after what they will read is durable, and the terminal
+//! lines, status, message and step are one commit.
+
+mod buffer;
+mod budget;
+mod commit;
+mod live;
+mod state;
+mod transcript;
+mod wake;
+
+pub use budget::Limits;
+pub use live::{Live, Stop};
+pub use state::{Action, Ending, Fact, TurnState};
+pub use transcript::Transcript;
+pub use wake::Wake;
+
+use crate::caps;
+use crate::ids;
+use crate::ports::Ports;
+use crate::store::{
+    self, Attempt, Changes, Fence, Handle, LastError, Message, MessageStatus, Role, Run,
+    RunOutcome, RunState, Status, Step, Store, Transition, UpstreamCancel,
+};
+use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
+use crate::wire::{json, line};
+use buffer::Buffer;
+use commit::{CommitPolicy, Due};
+use futures_util::future::{Either, FutureExt, select};
+use futures_util::stream::StreamExt;
+use std::pin::pin;
+use std::rc::Rc;
+
+/// The numbers a drain runs by, resolved when the turn was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How often the upstream may be asked.
+    pub limits: Limits,
+    /// Silence after which the upstream is attached again, in ms.
+    pub idle_ms: u64,
+    /// Unix ms at which the turn is over.
+    pub deadline_at: i64,
+    /// Bytes its log may have.
+    pub max_bytes: usize,
+    /// The group-commit window, in ms.
+    pub window_ms: u64,
+    /// How far ahead an open run asks to be looked at, in ms.
+    pub watchdog_ms: u64,
+}
+
+/// One drain of one run.
+pub struct Drain<P, S, U> {
+    /// Time, chance, tasks.
+    pub ports: P,
+    /// Where the run is.
+    pub store: S,
+    /// What it is run against.
+    pub upstream: U,
+    /// The session's key.
+    pub session_key: String,
+    /// The run, as acquired.
+    pub run: Run,
+    /// What to ask; `None` when the input it was accepted with is gone.
+    pub ask: Option<Ask>,
+    /// The numbers.
+    pub settings: Settings,
+    /// Shared with followers and the ship.
+    pub live: Rc<Live>,
+    /// The turn was accepted by this task just now: nobody has asked the upstream yet.
+    pub accepted_here: bool,
+}
+
+/// How a drain's task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// The run is over.
+    Finished(Status),
+    /// Somebody else owns the run.
+    Fenced,
+    /// The store failed; whoever looks at the run next goes on.
+    Stopped(store::Error),
+}
+
+impl<P: Ports, S: Store, U: Upstream> Drain<P, S, U> {
+    /// Runs the turn to its end, or until this task may not go on.
+    pub async fn run(self) -> Drained {
+        let live = Rc::clone(&self.live);
+        let drained = match Loop::recover(self).await {
+            Ok(mut turn) => turn.go().await,
+            Err(failure) => Err(failure),
+        };
+        live.end();
+        match drained {
+            Ok(status) => Drained::Finished(status),
+            Err(store::Error::Fenced) => Drained::Fenced,
+            Err(failure) => Drained::Stopped(failure),
+        }
+    }
+}
+
+/// A drain with its working state.
+struct Loop<P, S, U: Upstream> {
+    drain: Drain<P, S, U>,
+    state: TurnState,
+    policy: CommitPolicy,
+    buffer: Buffer,
+    frames: Option<U::Frames>,
+    progressed: bool,
+}
+
+impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
+    async fn recover(drain: Drain<P, S, U>) -> Result<Self, store::Error> {
+        let attempt = current_attempt(&drain.run.state);
+        let buffer = Buffer::recover(&drain.store, &drain.run.run_id, attempt).await?;
+        let capabilities = drain.upstream.capabilities();
+        let state = TurnState::new(
+            capabilities,
+            drain.settings.limits,
+            &drain.run.state.attempts,
+        );
+        Ok(Loop {
+            state,
+            policy: CommitPolicy::new(drain.settings.window_ms),
+            buffer,
+            frames: None,
+            progressed: false,
+            drain,
+        })
+    }
+
+    fn now(&self) -> i64 {
+        self.drain.ports.now_ms()
+    }
+
+    fn decide(&mut self, fact: Fact) -> Action {
+        // The low half is as random as the whole.
+        let chance = self.drain.ports.random() as u64;
+        self.state.on(fact, chance)
+    }
+
+    async fn go(&mut self) -> Result<Status, store::Error> {
+        let first = match (self.interruption(), self.drain.ask.is_some()) {
+            (Some(fact), _) => fact,
+            (None, false) => Fact::InputLost,
+            (None, true) if self.drain.accepted_here => Fact::Accepted,
+            (None, true) => Fact::Recovered,
+        };
+        let mut action = self.decide(first);
+        loop {
+            if self.drain.live.is_superseded() {
+                return Err(store::Error::Fenced);
+            }
+            let fact = match action {
+                Action::Start { wait_ms } => self.open(false, wait_ms).await,
+                Action::Attach { wait_ms } => self.open(true, wait_ms).await,
+                Action::Read => {
+                    let fact = self.read().await?;
+                    self.frames = None;
+                    fact
+                }
+                Action::Restart {
+                    attempt,
+                    reason,
+                    wait_ms,
+                } => {
+                    self.restart(attempt, reason).await?;
+                    action = Action::Start { wait_ms };
+                    continue;
+                }
+                Action::End(ending) => return self.finish(ending).await,
+            };
+            self.note(&fact);
+            action = self.decide(fact);
+            // Lines must not wait out a back-off; a terminal commit takes them along.
+            if !matches!(action, Action::End(_)) {
+                self.flush().await?;
+            }
+        }
+    }
+
+    /// A cancel that is already there, or a deadline that has passed.
+    fn interruption(&self) -> Option<Fact> {
+        if let Some(cancel) = &self.drain.run.cancel {
+            return Some(Fact::Cancelled(cancel.reason.clone()));
+        }
+        if let Some(Stop::Cancel(reason)) = self.drain.live.stopped() {
+            return Some(Fact::Cancelled(reason));
+        }
+        (self.now() >= self.drain.settings.deadline_at).then_some(Fact::TimedOut)
+    }
+
+    /// Waits until the drain is asked to stop or its time is over, `most_ms` at most.
+    async fn pause(&self, most_ms: u64) -> Option<Fact> {
+        let since = self.drain.live.control().generation();
+        if let Some(fact) = self.interruption() {
+            return Some(fact);
+        }
+        let left = self.drain.settings.deadline_at.saturating_sub(self.now());
+        let wait = most_ms.min(u64::try_from(left).unwrap_or(0));
+        let sleep = pin!(self.drain.ports.sleep(wait));
+        select(sleep, self.drain.live.control().changed(since)).await;
+        self.interruption()
+    }
+
+    async fn open(&mut self, attach: bool, wait_ms: u64) -> Fact {
+        if wait_ms > 0
+            && let Some(fact) = self.pause(wait_ms).await
+        {
+            return fact;
+        }
+        let attempt = current_attempt(&self.drain.run.state);
+        if let Some(ask) = &mut self.drain.ask {
+            ask.execution_id = ids::execution_id(&self.drain.run.run_id, attempt);
+        }
+        let Some(ask) = &self.drain.ask else {
+            return Fact::InputLost;
+        };
+        let opening = async {
+            if attach {
+                let cursor = self.buffer.cursor();
+                self.drain.upstream.attach(ask, cursor).await
+            } else {
+                self.drain.upstream.start(ask).await
+            }
+        };
+        let opened = {
+            let opening = pin!(opening);
+            let pause = pin!(self.pause(self.drain.settings.idle_ms));
+            match select(opening, pause).await {
+                Either::Left((opened, _)) => opened,
+                Either::Right((Some(fact), _)) => return fact,
+                // No head for so long: the request may have arrived.
+                Either::Right((None, _)) => Err(Refusal::Unavailable {
+                    retry_after_ms: None,
+                    maybe_started: true,
+                }),
+            }
+        };
+        match opened {
+            Ok(frames) => {
+                self.frames = Some(frames);
+                self.progressed = false;
+                Fact::Opened
+            }
+            Err(refusal) => Fact::Refused(refusal),
+        }
+    }
+
+    /// Takes frames in until something else happens.
+    async fn read(&mut self) -> Result<Fact, store::Error> {
+        let Some(mut frames) = self.frames.take() else {
+            return Ok(Fact::Cut);
+        };
+        let mut heard_at = self.now();
+        loop {
+            // Everything that is there already is one group.
+            while let Some(item) = frames.next().now_or_never() {
+                if let Some(fact) = self.take(item) {
+                    return Ok(fact);
+                }
+                heard_at = self.now();
+                if self.buffer.bytes() >= caps::COMMIT_BYTES {
+                    self.flush().await?;
+                }
+            }
+            let since = self.drain.live.control().generation();
+            if let Some(fact) = self.interruption() {
+                return Ok(fact);
+            }
+            let now = self.now();
+            let idle_at = heard_at.saturating_add_unsigned(self.drain.settings.idle_ms);
+            if now >= idle_at {
+                return Ok(Fact::Silent);
+            }
+            let mut wake_at = idle_at.min(self.drain.settings.deadline_at);
+            match self.policy.due(now, self.buffer.bytes()) {
+                Due::Now => {
+                    self.flush().await?;
+                    continue;
+                }
+                Due::At(at) => wake_at = wake_at.min(at),
+                Due::Nothing => {}
+            }
+            let wait = u64::try_from(wake_at.saturating_sub(now)).unwrap_or(0);
+            let sleep = pin!(self.drain.ports.sleep(wait));
+            let stop = self.drain.live.control().changed(since);
+            if let Either::Left((item, _)) = select(frames.next(), select(sleep, stop)).await {
+                heard_at = self.now();
+                if let Some(fact) = self.take(item) {
+                    return Ok(fact);
+                }
+            }
+        }
+    }
+
+    /// Takes one item of the stream in; a fact ends the reading.
+    fn take(&mut self, item: Option<Result<Signal, Cut>>) -> Option<Fact> {
+        match item {
+            Some(Ok(Signal::Alive)) => None,
+            Some(Ok(Signal::Frame(frame))) => self.take_frame(frame),
+            Some(Err(Cut::Protocol(message))) => Some(Fact::Protocol(message)),
+            None | Some(Err(Cut::Broken)) => Some(if self.progressed {
+                Fact::CutAfterProgress
+            } else {
+                Fact::Cut
+            }),
+        }
+    }
+
+    fn take_frame(&mut self, frame: Frame) -> Option<Fact> {
+        match frame.body {
+            FrameBody::Started { input_hash } => {
+                let ours = self.drain.ask.as_ref().map(|ask| &ask.input_hash);
+                if input_hash.is_some() && input_hash.as_ref() != ours {
+                    return Some(Fact::Conflict);
+                }
+                self.buffer.advance(frame.id);
+                None
+            }
+            FrameBody::Event { kind, data } => {
+                if self.buffer.push(frame.id, &kind, data.as_deref()) {
+                    self.progressed = true;
+                    if self.buffer.log_bytes() > self.drain.settings.max_bytes {
+                        return Some(Fact::TooLarge);
+                    }
+                }
+                None
+            }
+            FrameBody::Completed => Some(Fact::Completed),
+            FrameBody::Failed { message } => Some(Fact::Failed(message)),
+        }
+    }
+
+    /// Keeps what went wrong, for whoever looks at the run; written with the next transition.
+    fn note(&mut self, fact: &Fact) {
+        let (code, message) = match fact {
+            Fact::Refused(refusal) => ("upstream_unavailable", refusal.to_string()),
+            Fact::Cut | Fact::CutAfterProgress => ("upstream_unavailable", Cut::Broken.to_string()),
+            Fact::Silent => ("upstream_unavailable", "the upstream fell silent".to_owned()),
+            Fact::Accepted
+            | Fact::Recovered
+            | Fact::Opened
+            | Fact::Protocol(_)
+            | Fact::Conflict
+            | Fact::Completed
+            | Fact::Failed(_)
+            | Fact::TimedOut
+            | Fact::TooLarge
+            | Fact::Cancelled(_)
+            | Fact::InputLost => return,
+        };
+        let at = self.now();
+        self.log(&self.drain.run.state.status, code);
+        self.drain.run.state.last_error = Some(LastError {
+            code: code.to_owned(),
+            message,
+            at,
+        });
+    }
+
+    /// One line for the operator: where the run stands and why, never content.
+    fn log(&self, to: &Status, why: &str) {
+        let run = &self.drain.run;
+        self.drain.ports.log(&format!(
+            r#"{{"run":{},"epoch":{},"attempt":{},"from":"{}","to":"{}","why":{}}}"#,
+            json::quote(&run.run_id),
+            run.epoch,
+            current_attempt(&run.state),
+            run.state.status.name(),
+            to.name(),
+            json::quote(why),
+        ));
+    }
+
+    async fn flush(&mut self) -> Result<(), store::Error> {
+        if self.buffer.bytes() > 0 {
+            self.commit(None).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits the buffered lines, with a transition when one is given, and wakes followers.
+    async fn commit(&mut self, transition: Option<Transition>) -> Result<(), store::Error> {
+        let drain = &self.drain;
+        let attempt = current_attempt(&drain.run.state);
+        let expect = self.buffer.committed_seq();
+        let bytes = self.buffer.bytes();
+        let changes = Changes {
+            lines: self.buffer.lines(attempt),
+            transition: transition.map(Box::new),
+        };
+        let fence = Fence {
+            epoch: drain.run.epoch,
+        };
+        let now = drain.ports.now_ms();
+        drain
+            .store
+            .commit(
+                &drain.session_key,
+                &drain.run.run_id,
+                fence,
+                expect,
+                &changes,
+                now,
+            )
+            .await?;
+        drain.store.sync().await?;
+        self.buffer.committed();
+        let committed_at = drain.ports.now_ms();
+        self.policy.committed(committed_at);
+        let transitioned = changes.transition.is_some();
+        if let Some(transition) = changes.transition {
+            self.drain.run.state = transition.state;
+        }
+        self.drain.live.committed(bytes, transitioned);
+        Ok(())
+    }
+
+    async fn restart(&mut self, attempt: u32, reason: &str) -> Result<(), store::Error> {
+        // The old attempt's lines are its own row, so that its frame ids are not the new one's.
+        self.flush().await?;
+        self.log(&Status::Running, reason);
+        let now = self.now();
+        let seq = self.buffer.next_seq();
+        self.buffer.restart();
+        self.buffer.push_own(line::restarted(seq, attempt, reason));
+        let run = &self.drain.run;
+        let mut state = run.state.clone();
+        state.attempts.push(Attempt {
+            number: attempt,
+            reason: reason.to_owned(),
+            started_at: now,
+        });
+        state.handle = Some(Handle {
+            execution_id: ids::execution_id(&run.run_id, attempt),
+            attempt,
+        });
+        state.line_count = self.buffer.next_seq();
+        state.wake_at = Some(now.saturating_add_unsigned(self.drain.settings.watchdog_ms));
+        // The row that opens the new attempt belongs to it.
+        self.drain.run.state.attempts.clone_from(&state.attempts);
+        self.commit(Some(Transition {
+            state,
+            message: None,
+            step: None,
+            upstream_cancel: None,
+        }))
+        .await
+    }
+
+    async fn finish(&mut self, ending: Ending) -> Result<Status, store::Error> {
+        let now = self.now();
+        let seq = self.buffer.next_seq();
+        let session = self.drain.run.session.clone();
+        let (status, message_status, why, stop_upstream) = match &ending {
+            Ending::Completed => {
+                self.buffer.push_own(line::completed(seq, &session));
+                (Status::Completed, MessageStatus::Complete, "completed", false)
+            }
+            Ending::Failed {
+                code,
+                message,
+                stop_upstream,
+            } => {
+                self.buffer.push_own(line::error(seq, code, message));
+                self.buffer
+                    .push_own(line::failed(seq + 1, &session, message));
+                (Status::Failed, MessageStatus::Failed, *code, *stop_upstream)
+            }
+            Ending::Cancelled { reason } => {
+                self.buffer
+                    .push_own(line::cancelled(seq, &session, reason.as_deref()));
+                (Status::Cancelled, MessageStatus::Partial, "cancelled", true)
+            }
+        };
+        self.log(&status, why);
+        let text = self.buffer.transcript().units();
+        let state = self.terminal_state(&ending, status, text.len(), now);
+        let transition = Transition {
+            message: Some(self.message(&text, message_status, now)),
+            step: Some(self.step(&state, now)),
+            upstream_cancel: self.upstream_cancel(stop_upstream, now),
+            state,
+        };
+        self.commit(Some(transition)).await?;
+        Ok(status)
+    }
+
+    fn terminal_state(&self, ending: &Ending, status: Status, units: usize, now: i64) -> RunState {
+        let mut state = self.drain.run.state.clone();
+        state.status = status;
+        state.outcome = Some(RunOutcome {
+            text_units: units as u64,
+            reason: match ending {
+                Ending::Cancelled { reason } => reason.clone(),
+                Ending::Completed | Ending::Failed { .. } => None,
+            },
+        });
+        state.usage = self
+            .buffer
+            .transcript()
+            .usage()
+            .filter(|usage| usage.len() <= caps::USAGE_BYTES)
+            .map(str::to_owned);
+        if let Ending::Failed { code, message, .. } = ending {
+            state.last_error = Some(LastError {
+                code: (*code).to_owned(),
+                message: message.clone(),
+                at: now,
+            });
+        }
+        state.line_count = self.buffer.next_seq();
+        state.wake_at = None;
+        state.finished_at = Some(now);
+        state
+    }
+
+    fn message(&self, text: &[u16], status: MessageStatus, now: i64) -> Message {
+        let whole = json::quote_units(text);
+        let (content, status) = if whole.len() <= caps::MESSAGE_BYTES {
+            (whole, status)
+        } else {
+            // Six bytes is the longest a unit is written with, so this many always fit.
+            let fits = text.get(..caps::MESSAGE_BYTES / 6).unwrap_or(text);
+            (json::quote_units(fits), MessageStatus::Partial)
+        };
+        Message {
+            turn_index: self.drain.run.turn_index,
+            role: Role::Assistant,
+            content,
+            status,
+            retry_of: None,
+            rev: 0,
+            created_at: now,
+        }
+    }
+
+    fn step(&self, state: &RunState, now: i64) -> Step {
+        let completed = state.status == Status::Completed;
+        Step {
+            index: 0,
+            intent: "turn".to_owned(),
+            kind: "llm".to_owned(),
+            status: if completed { "completed" } else { "failed" }.to_owned(),
+            attempts: current_attempt(state),
+            result: completed.then(|| format!(r#"{{"lines":{}}}"#, state.line_count)),
+            error: (!completed).then(|| format!(r#"{{"status":"{}"}}"#, state.status.name())),
+            rev: 0,
+            started_at: self.drain.run.created_at,
+            completed_at: Some(now),
+        }
+    }
+
+    fn upstream_cancel(&self, stop: bool, now: i64) -> Option<UpstreamCancel> {
+        // Where closing the connection is the cancel, there is nobody to tell.
+        (stop && self.drain.upstream.capabilities().resumable).then(|| UpstreamCancel {
+            execution_id: ids::execution_id(
+                &self.drain.run.run_id,
+                current_attempt(&self.drain.run.state),
+            ),
+            tries: 0,
+            next_at: now,
+        })
+    }
+}
+
+fn current_attempt(state: &RunState) -> u32 {
+    state.attempts.last().map_or(1, |attempt| attempt.number)
+}

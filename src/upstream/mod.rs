@@ -1,0 +1,216 @@
+//! What a turn is run against: agent sandboxes and model APIs.
+//!
+//! Owns the contract between a drain and an upstream ([`Upstream`]), the HTTP port
+//! its adapters speak through ([`Http`]), and the adapters. It doesn't own retries,
+//! budgets or what a frame means for the turn: those are `turn/`.
+//! Invariant: upstream JSON stays raw text, and only a terminal frame ends a turn.
+
+mod any;
+pub mod answer;
+pub mod demo;
+pub mod event_stream;
+pub mod openai_chat;
+pub mod sandbox;
+#[cfg(test)]
+mod scripted;
+
+pub use any::AnyUpstream;
+pub use openai_chat::OpenAiChat;
+pub use sandbox::Sandbox;
+
+use futures_util::Stream;
+use std::fmt;
+use std::future::Future;
+
+/// What an upstream can promise; recovery is decided from these alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// A cut stream can be attached again after a cursor.
+    pub resumable: bool,
+    /// Asking twice under one execution id starts one execution.
+    pub start_idempotent: bool,
+}
+
+/// One request to an upstream, as recovery would build it again: from the stored run only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The execution as this attempt is known upstream: the run id, with `:a<k>` from the second attempt on.
+    pub execution_id: String,
+    /// Lower-case hex SHA-256 of the turn's input.
+    pub input_hash: String,
+    /// The session's id.
+    pub session_id: String,
+    /// The user's message content, raw JSON: a string, or an array of parts.
+    pub message: String,
+    /// Earlier messages of the session, oldest first.
+    pub history: Vec<HistoryMessage>,
+    /// The model's name, if one was asked for or configured.
+    pub model: Option<String>,
+    /// The system prompt, if one is configured.
+    pub system_prompt: Option<String>,
+    /// The turn's metadata, raw JSON object.
+    pub metadata: Option<String>,
+}
+
+/// One earlier message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryMessage {
+    /// `user` or `assistant`.
+    pub role: String,
+    /// Raw JSON: a string, or an array of parts.
+    pub content: String,
+}
+
+/// Why an upstream did not hand out a stream, or did not take a cancel.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Not reachable, 408, 429, or 5xx: try again later. For a start that is not idempotent the
+    /// outcome is unknown when `maybe_started`.
+    #[error("upstream unavailable")]
+    Unavailable {
+        /// From `Retry-After`, when the upstream gave one.
+        retry_after_ms: Option<u64>,
+        /// The request may have been received and begun.
+        maybe_started: bool,
+    },
+    /// 404 or 410: this execution is gone.
+    #[error("the upstream no longer has this execution")]
+    Gone,
+    /// 409, or another `inputHash`: another input runs under this id.
+    #[error("the upstream runs another input under this execution id")]
+    Conflict,
+    /// Any other 4xx, or a redirect: asking again will not help.
+    #[error("the upstream rejected the request with status {status}")]
+    Rejected {
+        /// The HTTP status.
+        status: u16,
+    },
+}
+
+/// Why a stream of frames came to its end without a terminal frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cut {
+    /// The connection broke, or closed cleanly: both prove nothing.
+    #[error("the upstream's stream was cut")]
+    Broken,
+    /// The upstream broke its own protocol: the turn fails with `upstream_protocol`.
+    #[error("upstream protocol: {0}")]
+    Protocol(String),
+}
+
+/// What a stream yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Bytes came in that make no frame yet: comments, half a frame.
+    Alive,
+    /// One whole frame.
+    Frame(Frame),
+}
+
+/// One frame of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Stable within the execution; the cursor to attach after.
+    pub id: String,
+    /// What it says.
+    pub body: FrameBody,
+}
+
+/// What a frame says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameBody {
+    /// The execution runs; `input_hash` is the upstream's own view of the input.
+    Started {
+        /// As the upstream reports it.
+        input_hash: Option<String>,
+    },
+    /// A line for the client. `kind` is already checked and renamed (`error` → `upstream.error`).
+    Event {
+        /// The line's type.
+        kind: String,
+        /// Raw JSON without white space outside strings; `None` when the frame had no `data`.
+        data: Option<String>,
+    },
+    /// The execution succeeded.
+    Completed,
+    /// The execution failed.
+    Failed {
+        /// The upstream's own words.
+        message: String,
+    },
+}
+
+/// One kind of upstream, configured for one run.
+pub trait Upstream {
+    /// Frames in the upstream's order. Dropping it closes the connection and nothing else.
+    type Frames: Stream<Item = Result<Signal, Cut>> + Unpin + 'static;
+
+    /// What recovery may rely on.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Asks for the execution and streams it from its first frame.
+    fn start(&self, ask: &Ask) -> impl Future<Output = Result<Self::Frames, Refusal>>;
+
+    /// Streams strictly after `cursor`, or from the first frame when `None`.
+    /// Must not be called when `resumable` is false.
+    fn attach(
+        &self,
+        ask: &Ask,
+        cursor: Option<&str>,
+    ) -> impl Future<Output = Result<Self::Frames, Refusal>>;
+
+    /// Stops the execution; stopping one that is over or unknown succeeds or is `Gone`.
+    fn cancel(&self, execution_id: &str) -> impl Future<Output = Result<(), Refusal>>;
+}
+
+/// The HTTP client port of the adapters.
+pub trait Http: Clone + 'static {
+    /// The answer's body in chunks as they arrive. `Err` is a broken connection.
+    type Body: Stream<Item = Result<Vec<u8>, Unreachable>> + Unpin + 'static;
+
+    /// Sends one request; redirects are not followed.
+    fn send(
+        &self,
+        request: HttpRequest,
+    ) -> impl Future<Output = Result<HttpResponse<Self::Body>, Unreachable>>;
+}
+
+/// A `POST` with a JSON body: the one kind of request adapters make today.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Absolute.
+    pub url: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// JSON text, possibly empty.
+    pub body: String,
+}
+
+/// Names only: header values hold a key, and the body a conversation.
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.headers.iter().map(|(name, _)| name);
+        f.debug_struct("HttpRequest")
+            .field("url", &self.url)
+            .field("headers", &names.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer whose head has arrived.
+#[derive(Debug)]
+pub struct HttpResponse<B> {
+    /// The HTTP status.
+    pub status: u16,
+    /// Milliseconds from `Retry-After`, when present and in seconds.
+    pub retry_after_ms: Option<u64>,
+    /// Media type in lower case, without parameters.
+    pub content_type: Option<String>,
+    /// Not yet read.
+    pub body: B,
+}
+
+/// The peer could not be reached, or the connection broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer could not be reached")]
+pub struct Unreachable;

@@ -1,0 +1,3 @@
+//! Everything that is tested through the crate's boundary, in one binary.
+
+mod store;
