@@ -1,7 +1,7 @@
 // Looks through the files of this checkout for what must not be committed.
 //
 // Owns the rules about whole files; rules about Rust are tests. A file counts unless .gitignore,
-// which names top-level entries only, leaves it out.
+// which holds paths from the root and no patterns, leaves it out.
 // Invariant: no committed file tells which registry, mirror or machine it was made with.
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -29,7 +29,7 @@ const FILE_RULES = {
 const ignored = new Set(
   readFileSync(".gitignore", "utf8")
     .split("\n")
-    .map((line) => line.replaceAll("/", ""))
+    .map((line) => line.replace(/^[/]/, ""))
     .concat(".git"),
 );
 

@@ -14,21 +14,7 @@ SYSROOT=$(debian_rust) || fail "Debian's cargo-web is not installed"
 if [ -e "$SYSROOT/ready" ]; then exit 0; fi
 HOST=$(/usr/bin/rustc --version --verbose | sed -n 's/^host: //p')
 
-# rustc calls its WASM linker rust-lld. rustup brings one along; Debian calls it wasm-ld.
-linker() {
-    for candidate in \
-        "$(rustc --print sysroot)/lib/rustlib/$HOST/bin/rust-lld" \
-        "$(command -v rust-lld || true)" \
-        /usr/bin/lld-[0-9]*; do
-        if [ -x "$candidate" ]; then
-            printf '%s\n' "$candidate"
-            return
-        fi
-    done
-    return 1
-}
-
-LINKER=$(linker) || fail "there is no rust-lld or lld here; install Debian's lld and try again"
+LINKER=$(rust_lld) || fail "there is neither rustup's rust-lld nor Debian's lld-$(debian_llvm)"
 
 rm -rf "$SYSROOT"
 mkdir -p "$SYSROOT/bin" "$SYSROOT/lib/rustlib/$HOST/bin" "$SYSROOT/lib/rustlib/$TARGET/lib" "$SYSROOT/seed"

@@ -38,7 +38,7 @@ const VARS = [
 const SECRETS = ["API_TOKENS", "UPSTREAM_KEY"];
 
 // wrangler.toml's cron trigger, which a local workerd doesn't fire by itself, and where it may be.
-const CRON_PATH = "/cdn-cgi/handler/scheduled?cron=*+*+*+*+*";
+const CRON_PATH = "/cdn-cgi/local/scheduled?cron=*+*+*+*+*";
 const CRON_MS = 60_000;
 // Closing waits for streams in flight; after this long the process ends, and workerd with it.
 const CLOSE_MS = 4_000;

@@ -51,6 +51,25 @@ debian_rust_is_ready() {
     folder=$(debian_rust) && [ -e "$folder/ready" ]
 }
 
+# rustc calls its WASM linker rust-lld. rustup brings one along; Debian has lld-22 and the like.
+rust_lld() {
+    host=$(/usr/bin/rustc --version --verbose | sed -n 's/^host: //p')
+    for candidate in \
+        "$(rustc --print sysroot)/lib/rustlib/$host/bin/rust-lld" \
+        "$(command -v rust-lld || true)" \
+        "/usr/bin/lld-$(debian_llvm)"; do
+        if [ -x "$candidate" ]; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+debian_llvm() {
+    /usr/bin/rustc --version --verbose | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'
+}
+
 # Prints `default`, `debian`, or nothing when neither can compile to wasm32 yet.
 wasm_toolchain() {
     case ${STEADFAST_WASM_TOOLCHAIN:-auto} in

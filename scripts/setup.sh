@@ -89,6 +89,7 @@ wasm_target() {
         say "rustup can't; taking Debian's compiler and building the target's library from its source"
     fi
     apt_install cargo-web rust-web-src rust-web-clippy
+    rust_lld >/dev/null || apt_install "lld-$(debian_llvm)"
     sh scripts/debian-wasm.sh
     say "wasm32-unknown-unknown is compiled by Debian's Rust"
 }

@@ -121,11 +121,7 @@ fn check(
 /// A session's key in every store, and the common part of its run ids: PROTOCOL §1.
 ///
 /// The parts hold no colon, so different sessions never join into one key.
-pub fn session_key(
-    project: Option<&ProjectId>,
-    tenant: &TenantId,
-    session: &SessionId,
-) -> String {
+pub fn session_key(project: Option<&ProjectId>, tenant: &TenantId, session: &SessionId) -> String {
     match project {
         Some(project) => format!("{project}:{tenant}:{session}"),
         None => format!("{tenant}:{session}"),

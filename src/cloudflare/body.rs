@@ -25,7 +25,8 @@ pub fn json(status: u16, body: &str) -> Result<Response> {
 
 /// A refusal.
 pub fn refusal(problem: &Problem) -> Result<Response> {
-    let mut builder = builder(problem.status)?.with_header("content-type", problem::CONTENT_TYPE)?;
+    let mut builder =
+        builder(problem.status)?.with_header("content-type", problem::CONTENT_TYPE)?;
     for (name, value) in problem.headers() {
         builder = builder.with_header(name, &value)?;
     }

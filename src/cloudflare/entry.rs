@@ -154,7 +154,10 @@ fn is_overloaded(error: &worker::Error) -> bool {
 }
 
 fn unavailable(error: &worker::Error) -> Problem {
-    worker::console_log!(r#"{{"object":"session","why":{}}}"#, crate::wire::json::quote(&error.to_string()));
+    worker::console_log!(
+        r#"{{"object":"session","why":{}}}"#,
+        crate::wire::json::quote(&error.to_string())
+    );
     Problem::session_unavailable()
 }
 
@@ -195,7 +198,10 @@ async fn runs(
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     if let Err(why) = sweep_once(&env).await {
-        worker::console_log!(r#"{{"object":"sweep","why":{}}}"#, crate::wire::json::quote(&why));
+        worker::console_log!(
+            r#"{{"object":"sweep","why":{}}}"#,
+            crate::wire::json::quote(&why)
+        );
     }
 }
 

@@ -98,12 +98,18 @@ pub async fn forward(
     caller: &Caller,
 ) -> std::result::Result<Response, Problem> {
     let unavailable = |_| Problem::session_unavailable();
-    let query = request.url().ok().and_then(|url| url.query().map(str::to_owned));
+    let query = request
+        .url()
+        .ok()
+        .and_then(|url| url.query().map(str::to_owned));
     let text = request.text().await.map_err(unavailable)?;
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
         .with_body(Some(text.as_str().into()));
-    let url = format!("http://session.invalid/__faults?{}", query.unwrap_or_default());
+    let url = format!(
+        "http://session.invalid/__faults?{}",
+        query.unwrap_or_default()
+    );
     let hook = Request::new_with_init(&url, &init).map_err(unavailable)?;
     let namespace = env.durable_object("SESSIONS").map_err(unavailable)?;
     let stub = namespace
@@ -127,7 +133,7 @@ pub async fn fetch(
         session.platform().faulty().fault.set(fault);
     }
     if hook.die {
-        let state: JsValue = session.platform().state().as_raw().clone().into();
+        let state = JsValue::from(session.platform().state().as_raw());
         let abort = js_sys::Reflect::get(&state, &JsValue::from_str("abort"))?;
         let abort: js_sys::Function = abort.into();
         abort.call1(&state, &JsValue::from_str("fault: died"))?;
@@ -148,7 +154,7 @@ async fn conform(session: &Rc<Session<WorkerPlatform>>, store: &str) -> Result<R
             let migrated = store.migrate(now_ms()).await;
             migrated.map_err(|failure| failure.to_string())?;
             results.extend(conformance::run_all(&store, &salt).await);
-            results.extend(conformance::run_driver_cases(&object, &salt).await);
+            results.extend(conformance::run_all_on_driver(&object, &salt).await);
         }
         _ => {
             let driver = session.platform().durable();
@@ -156,7 +162,7 @@ async fn conform(session: &Rc<Session<WorkerPlatform>>, store: &str) -> Result<R
             let migrated = store.migrate(now_ms()).await;
             migrated.map_err(|failure| failure.to_string())?;
             results.extend(conformance::run_all(&store, &salt).await);
-            results.extend(conformance::run_driver_cases(&driver, &salt).await);
+            results.extend(conformance::run_all_on_driver(&driver, &salt).await);
         }
     }
     let cases: Vec<serde_json::Value> = results

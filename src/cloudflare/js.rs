@@ -47,10 +47,7 @@ extern "C" {
     pub fn prepare(this: &Database, query: &str) -> Result<Prepared, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    pub fn batch(
-        this: &Database,
-        statements: &js_sys::Array,
-    ) -> Result<js_sys::Promise, JsValue>;
+    pub fn batch(this: &Database, statements: &js_sys::Array) -> Result<js_sys::Promise, JsValue>;
 
     /// A prepared D1 statement.
     pub type Prepared;
@@ -93,8 +90,7 @@ pub fn message(thrown: &JsValue) -> String {
 
 /// Whether a thrown value has this flag set: `retryable`, `overloaded`.
 pub fn flag(thrown: &JsValue, name: &str) -> bool {
-    js_sys::Reflect::get(thrown, &JsValue::from_str(name))
-        .is_ok_and(|flag| flag.is_truthy())
+    js_sys::Reflect::get(thrown, &JsValue::from_str(name)).is_ok_and(|flag| flag.is_truthy())
 }
 
 /// A thrown value as a driver's failure. A full database has no flag of its own, only SQLite's name

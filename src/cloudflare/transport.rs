@@ -84,10 +84,7 @@ async fn ask_demo(env: &Env, request: &HttpRequest) -> worker::Result<Response> 
     stub.fetch_with_request(build(request)?).await
 }
 
-async fn ask_network(
-    request: &HttpRequest,
-    abort: &AbortController,
-) -> worker::Result<Response> {
+async fn ask_network(request: &HttpRequest, abort: &AbortController) -> worker::Result<Response> {
     let request = build(request)?;
     Fetch::Request(request)
         .send_with_signal(&abort.signal())

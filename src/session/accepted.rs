@@ -90,7 +90,10 @@ pub(super) async fn history<S: Store>(
         kept.push(message);
     }
     // A window opens with a question; an answer without one would confuse a model.
-    while kept.last().is_some_and(|message| message.role == Role::Assistant) {
+    while kept
+        .last()
+        .is_some_and(|message| message.role == Role::Assistant)
+    {
         kept.pop();
     }
     kept.reverse();

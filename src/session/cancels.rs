@@ -73,7 +73,10 @@ impl<P: Platform> Session<P> {
         let left = match told {
             Ok(()) | Err(Refusal::Gone | Refusal::Conflict) => None,
             Err(Refusal::Rejected { status }) => {
-                self.log(&run.run_id, &format!("cancel rejected with status {status}"));
+                self.log(
+                    &run.run_id,
+                    &format!("cancel rejected with status {status}"),
+                );
                 None
             }
             Err(Refusal::Unavailable { retry_after_ms, .. }) => again(cancel, retry_after_ms, now),

@@ -259,7 +259,10 @@ impl<P: Platform> Session<P> {
         };
         match next_alarm(now, &facts) {
             // A pass is bounded; the rest of what has expired follows a moment later.
-            Some(at) => self.arm_at(at.max(now.saturating_add_unsigned(caps::ALARM_LEAST_MS))).await,
+            Some(at) => {
+                self.arm_at(at.max(now.saturating_add_unsigned(caps::ALARM_LEAST_MS)))
+                    .await
+            }
             None => Ok(()),
         }
     }

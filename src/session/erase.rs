@@ -50,10 +50,7 @@ impl<P: Platform> Session<P> {
     }
 
     /// Finishes the erasure before a new turn begins under the tombstone.
-    pub(super) async fn finish_erasure(
-        self: &Rc<Self>,
-        session_key: &str,
-    ) -> Result<(), Problem> {
+    pub(super) async fn finish_erasure(self: &Rc<Self>, session_key: &str) -> Result<(), Problem> {
         if self.erased.get() {
             return Ok(());
         }

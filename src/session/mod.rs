@@ -306,10 +306,7 @@ impl<P: Platform> Session<P> {
     }
 
     /// The session, unless it doesn't exist, was deleted, or is somebody else's.
-    async fn existing(
-        self: &Rc<Self>,
-        caller: &Caller,
-    ) -> Result<Option<store::Session>, Problem> {
+    async fn existing(self: &Rc<Self>, caller: &Caller) -> Result<Option<store::Session>, Problem> {
         let session_key = caller.session_key();
         if !self.ready(&session_key).await? {
             return Ok(None);

@@ -52,7 +52,9 @@ impl<P: Platform> Session<P> {
                         self.finish_erasure(&caller.session_key()).await?;
                     }
                     if self.create(caller, &submit, &asked, session).await? {
-                        return self.stream(caller, facts.next_turn, Mode::Fresh, framing).await;
+                        return self
+                            .stream(caller, facts.next_turn, Mode::Fresh, framing)
+                            .await;
                     }
                 }
                 Opening::CancelFirst(turn) => {

@@ -154,7 +154,9 @@ fn step_view(step: &Step) -> String {
 
 /// `{"<name>":[…],"cursor":…}`; the cursor is there when more may follow.
 pub(super) fn list(name: &str, items: &[String], cursor: Option<&str>) -> String {
-    let cursor = cursor.map_or("null".to_owned(), |position| quote(&encode_cursor(position)));
+    let cursor = cursor.map_or("null".to_owned(), |position| {
+        quote(&encode_cursor(position))
+    });
     format!(r#"{{"{name}":[{}],"cursor":{cursor}}}"#, items.join(","))
 }
 
@@ -256,7 +258,10 @@ impl<P: Platform> Session<P> {
         let session = self.present(caller).await?;
         let run = self.run_at(&session.session_key, turn).await?;
         let end = self.end_of(&run).await;
-        ok(run_view(&run, end.map_err(|failure| self.failed(&failure))?))
+        ok(run_view(
+            &run,
+            end.map_err(|failure| self.failed(&failure))?,
+        ))
     }
 
     pub(super) async fn read_steps(
@@ -313,4 +318,3 @@ impl<P: Platform> Session<P> {
         ok(event_view(&event.ok_or_else(Problem::not_found)?))
     }
 }
-

@@ -135,7 +135,9 @@ impl<P: Platform> Session<P> {
         }
         let mut since = 0;
         loop {
-            let events = durable.events_since(run_id, since, caps::LIST_LIMIT).await?;
+            let events = durable
+                .events_since(run_id, since, caps::LIST_LIMIT)
+                .await?;
             let Some(last) = events.last() else { break };
             since = last.rev;
             part.events

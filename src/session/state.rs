@@ -61,7 +61,9 @@ pub enum Opening {
 /// Decides. `location` gives the path of a turn's stream.
 pub fn decide(asked: &Asked, facts: &Facts, location: impl Fn(u64) -> String) -> Opening {
     if let Some(named) = &facts.by_key
-        && asked.turn_index.is_some_and(|turn| turn != named.turn_index)
+        && asked
+            .turn_index
+            .is_some_and(|turn| turn != named.turn_index)
     {
         return Opening::Refuse(Problem::manifest_mismatch());
     }
@@ -203,7 +205,15 @@ mod tests {
         check(&retry, &facts(None), "404 not_found");
         check(&retry, &facts(Some(Status::Failed)), "create");
         check(&retry, &facts(Some(Status::Cancelled)), "create");
-        check(&retry, &facts(Some(Status::Completed)), "409 turn_not_retryable");
-        check(&retry, &facts(Some(Status::Running)), "409 turn_not_retryable");
+        check(
+            &retry,
+            &facts(Some(Status::Completed)),
+            "409 turn_not_retryable",
+        );
+        check(
+            &retry,
+            &facts(Some(Status::Running)),
+            "409 turn_not_retryable",
+        );
     }
 }

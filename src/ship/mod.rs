@@ -123,7 +123,11 @@ impl<P: Platform> Session<P> {
         state
             .retry_at
             .set(Some(now.saturating_add_unsigned(wait_ms)));
-        let what = if full { "durable store is full" } else { "ship failed" };
+        let what = if full {
+            "durable store is full"
+        } else {
+            "ship failed"
+        };
         self.log(what, &failure.to_string());
         wait_ms
     }

@@ -168,7 +168,12 @@ mod tests {
 
     #[test]
     fn rows_of_one_attempt_are_joined_and_shipped_ones_left_out() {
-        let rows = vec![row(0, 1, "a\n"), row(1, 1, "b\nc\n"), row(3, 1, "d\n"), row(4, 2, "e\n")];
+        let rows = vec![
+            row(0, 1, "a\n"),
+            row(1, 1, "b\nc\n"),
+            row(3, 1, "d\n"),
+            row(4, 2, "e\n"),
+        ];
         let packed = pack(rows, 1);
         assert_eq!(packed.len(), 2);
         assert_eq!(packed[0].first_seq, 1);
@@ -183,7 +188,10 @@ mod tests {
     fn a_packed_row_is_bounded() {
         let big = format!("{}\n", "x".repeat(caps::SHIP_BYTES - 2));
         let packed = pack(vec![row(0, 1, &big), row(1, 1, "b\n"), row(2, 1, "c\n")], 0);
-        assert_eq!(packed.iter().map(|row| row.count).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            packed.iter().map(|row| row.count).collect::<Vec<_>>(),
+            [1, 2]
+        );
     }
 
     #[test]
@@ -196,7 +204,10 @@ mod tests {
         assert_eq!(part.state.finished_at, None);
         assert_eq!(part.state.line_count, 4);
         assert_eq!(part.state.attempts.len(), 1);
-        assert_eq!(part.state.handle.map(|handle| handle.execution_id), Some("t:s:0".into()));
+        assert_eq!(
+            part.state.handle.map(|handle| handle.execution_id),
+            Some("t:s:0".into())
+        );
         assert_eq!(part.rev, 4);
         assert!(part.state.wake_at.is_some());
     }

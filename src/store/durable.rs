@@ -5,7 +5,8 @@
 //! and line count, so that a late or repeated ship can't undo a newer one.
 
 use super::encode::{
-    event_params, log_params, message_params, run_id_bounds, run_params, session_params, step_params,
+    event_params, log_params, message_params, run_id_bounds, run_params, session_params,
+    step_params,
 };
 use super::object::drop_log;
 use super::{

@@ -145,7 +145,11 @@ mod tests {
         let all = migrations(Section::D1);
         let first = all.first().unwrap();
         let batch = batch(first, 7);
-        assert!(batch[0].sql.contains("CREATE TABLE IF NOT EXISTS schema_info"));
+        assert!(
+            batch[0]
+                .sql
+                .contains("CREATE TABLE IF NOT EXISTS schema_info")
+        );
         assert_eq!(batch[1].sql, crate::store::sql::RECORD_VERSION);
         assert_eq!(batch[1].params, [Value::Integer(1), Value::Integer(7)]);
         assert_eq!(batch.len(), 2 + first.statements.len());

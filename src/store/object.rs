@@ -225,11 +225,7 @@ impl<D: Driver> SqlStore<D> {
             add(sql::HYDRATE_EVENT, params);
         }
         for known in &part.unshipped {
-            let params = vec![
-                (&known.run_id).into(),
-                known.rev.into(),
-                known.lines.into(),
-            ];
+            let params = vec![(&known.run_id).into(), known.rev.into(), known.lines.into()];
             add(sql::HYDRATE_UNSHIPPED, params);
         }
         if let Some(session) = session {

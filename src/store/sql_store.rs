@@ -8,8 +8,8 @@ use super::encode::{
     json, message_params, optional_json, run_id_bounds, run_params, session_params, step_params,
 };
 use super::{
-    Begin, Begun, Cancel, Changes, Driver, DriverError, Emitted, Error, EventRecord, Fence,
-    Lines, LogRow, Message, Outcome, Policy, Role, Run, Section, Session, Statement, Status, Step, Store,
+    Begin, Begun, Cancel, Changes, Driver, DriverError, Emitted, Error, EventRecord, Fence, Lines,
+    LogRow, Message, Outcome, Policy, Role, Run, Section, Session, Statement, Status, Step, Store,
     Transition, UpstreamCancel, Value, decode, migrate, sql,
 };
 use crate::ids::run_id;
@@ -112,7 +112,10 @@ pub(super) fn begin_batch(begin: &Begin, section: Section) -> Vec<Statement> {
         .checked_sub(1)
         .map(|turn| run_id(session_key, turn));
     let behind = |params: Vec<Value>| -> Vec<Value> {
-        [Value::from(&run.run_id)].into_iter().chain(params).collect()
+        [Value::from(&run.run_id)]
+            .into_iter()
+            .chain(params)
+            .collect()
     };
     let mut run_row = run_params(run);
     run_row.extend([session_key.into(), before.into()]);
@@ -314,7 +317,10 @@ impl<D: Driver> Store for SqlStore<D> {
         changes: &Changes,
         now: i64,
     ) -> Result<(), Error> {
-        let lines = changes.lines.as_ref().filter(|lines| !lines.frame_ids.is_empty());
+        let lines = changes
+            .lines
+            .as_ref()
+            .filter(|lines| !lines.frame_ids.is_empty());
         let count = lines.map_or(0, |lines| lines.frame_ids.len() as u64);
         let end = expect_next_seq.saturating_add(count);
         let fenced = [run_id.into(), fence.epoch.into(), expect_next_seq.into()];
@@ -411,7 +417,13 @@ impl<D: Driver> Store for SqlStore<D> {
         ];
         let outcomes = self.driver.apply(batch).await?;
         let accepted = outcomes.first().is_some_and(|insert| insert.changes > 0);
-        let row = outcomes.into_iter().nth(2).ok_or_else(short)?.rows.into_iter().next();
+        let row = outcomes
+            .into_iter()
+            .nth(2)
+            .ok_or_else(short)?
+            .rows
+            .into_iter()
+            .next();
         match row {
             Some(row) => Ok(Emitted {
                 accepted,
@@ -425,7 +437,9 @@ impl<D: Driver> Store for SqlStore<D> {
     }
 
     async fn event(&self, run_id: &str, key: &str) -> Result<Option<EventRecord>, Error> {
-        let rows = self.query(sql::EVENT, vec![run_id.into(), key.into()]).await?;
+        let rows = self
+            .query(sql::EVENT, vec![run_id.into(), key.into()])
+            .await?;
         Ok(rows.into_iter().next().map(decode::event).transpose()?)
     }
 
@@ -449,7 +463,10 @@ impl<D: Driver> Store for SqlStore<D> {
         let [low, high] = run_id_bounds(session_key);
         let params = vec![low, high, from_turn.into(), limit.into()];
         let rows = self.query(sql::RUNS, params).await?;
-        Ok(rows.into_iter().map(decode::run).collect::<Result<_, _>>()?)
+        Ok(rows
+            .into_iter()
+            .map(decode::run)
+            .collect::<Result<_, _>>()?)
     }
 
     async fn log(&self, run_id: &str, from_seq: u64, rows: u32) -> Result<Vec<LogRow>, Error> {
@@ -501,6 +518,9 @@ impl<D: Driver> Store for SqlStore<D> {
     async fn steps(&self, run_id: &str, from_index: u32, limit: u32) -> Result<Vec<Step>, Error> {
         let params = vec![run_id.into(), from_index.into(), limit.into()];
         let rows = self.query(sql::STEPS, params).await?;
-        Ok(rows.into_iter().map(decode::step).collect::<Result<_, _>>()?)
+        Ok(rows
+            .into_iter()
+            .map(decode::step)
+            .collect::<Result<_, _>>()?)
     }
 }

@@ -223,6 +223,34 @@ mod tests {
     }
 
     #[test]
+    fn batches_of_two_connections_wait_for_each_other() {
+        const BATCHES: i64 = 50;
+        let folder = std::env::temp_dir().join(format!("steadfast-wait-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let open = || NativeSqlite::open(folder.join("one.sqlite")).unwrap();
+        apply(&open(), "CREATE TABLE t (id INTEGER)").unwrap();
+        // A read first: what it has seen must still be so when the write behind it comes.
+        let work = || {
+            let driver = open();
+            for _ in 0..BATCHES {
+                let batch = vec![
+                    statement("SELECT COUNT(*) FROM t", vec![]),
+                    statement("INSERT INTO t SELECT COUNT(*) FROM t", vec![]),
+                ];
+                let outcomes = block_on(driver.apply(batch)).unwrap();
+                assert_eq!(outcomes[1].changes, 1);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(work);
+            scope.spawn(work);
+        });
+        let found = apply(&open(), "SELECT COUNT(DISTINCT id) FROM t").unwrap();
+        assert_eq!(found[0].rows, [[Value::Integer(2 * BATCHES)]]);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn making_a_table_changes_no_rows() {
         let driver = NativeSqlite::in_memory().unwrap();
         let made = apply(&driver, "CREATE TABLE t (id INTEGER)").unwrap();

@@ -5,8 +5,8 @@
 //! Invariant: followers are woken only after what they will read is durable, and the terminal
 //! lines, status, message and step are one commit.
 
-mod buffer;
 mod budget;
+mod buffer;
 mod commit;
 mod live;
 mod state;
@@ -340,7 +340,10 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
         let (code, message) = match fact {
             Fact::Refused(refusal) => ("upstream_unavailable", refusal.to_string()),
             Fact::Cut | Fact::CutAfterProgress => ("upstream_unavailable", Cut::Broken.to_string()),
-            Fact::Silent => ("upstream_unavailable", "the upstream fell silent".to_owned()),
+            Fact::Silent => (
+                "upstream_unavailable",
+                "the upstream fell silent".to_owned(),
+            ),
             Fact::Accepted
             | Fact::Recovered
             | Fact::Opened
@@ -459,7 +462,12 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
         let (status, message_status, why, stop_upstream) = match &ending {
             Ending::Completed => {
                 self.buffer.push_own(line::completed(seq, &session));
-                (Status::Completed, MessageStatus::Complete, "completed", false)
+                (
+                    Status::Completed,
+                    MessageStatus::Complete,
+                    "completed",
+                    false,
+                )
             }
             Ending::Failed {
                 code,

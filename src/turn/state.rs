@@ -302,7 +302,10 @@ mod tests {
                 code,
                 stop_upstream,
                 ..
-            }) => format!("failed {code}{}", if *stop_upstream { " +stop" } else { "" }),
+            }) => format!(
+                "failed {code}{}",
+                if *stop_upstream { " +stop" } else { "" }
+            ),
             Action::End(Ending::Cancelled { .. }) => "cancelled".into(),
         }
     }
@@ -330,7 +333,12 @@ mod tests {
     fn recovery_attaches_where_it_can_and_restarts_visibly_where_not() {
         check(RESUMABLE, 1, &[Fact::Recovered], &["attach"]);
         check(PLAIN, 1, &[Fact::Recovered], &["restart 2 interrupted"]);
-        check(PLAIN, 2, &[Fact::Recovered], &["failed upstream_unavailable +stop"]);
+        check(
+            PLAIN,
+            2,
+            &[Fact::Recovered],
+            &["failed upstream_unavailable +stop"],
+        );
     }
 
     #[test]
@@ -344,7 +352,13 @@ mod tests {
         check(
             RESUMABLE,
             1,
-            &[Fact::Cut, Fact::Cut, Fact::CutAfterProgress, Fact::Cut, Fact::Cut],
+            &[
+                Fact::Cut,
+                Fact::Cut,
+                Fact::CutAfterProgress,
+                Fact::Cut,
+                Fact::Cut,
+            ],
             &[
                 "attach",
                 "attach",
@@ -360,11 +374,7 @@ mod tests {
         check(
             PLAIN,
             1,
-            &[
-                Fact::CutAfterProgress,
-                Fact::Opened,
-                Fact::CutAfterProgress,
-            ],
+            &[Fact::CutAfterProgress, Fact::Opened, Fact::CutAfterProgress],
             &[
                 "restart 2 stream cut",
                 "read",
@@ -384,7 +394,12 @@ mod tests {
 
     #[test]
     fn an_unknown_start_is_never_silent() {
-        check(PLAIN, 1, &[unavailable(true)], &["restart 2 start outcome unknown"]);
+        check(
+            PLAIN,
+            1,
+            &[unavailable(true)],
+            &["restart 2 start outcome unknown"],
+        );
         check(PLAIN, 1, &[unavailable(false)], &["start"]);
         check(RESUMABLE, 1, &[unavailable(true)], &["attach"]);
     }

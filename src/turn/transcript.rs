@@ -128,10 +128,16 @@ mod tests {
         check(&[(UPDATED, delta), (UPDATED, whole)], "whole");
         check(&[(UPDATED, whole), (UPDATED, delta)], "wholex");
         let other = r#"{"part":{"id":"b","type":"text"},"delta":"B"}"#;
-        check(&[(UPDATED, delta), (UPDATED, other), (UPDATED, delta)], "xxB");
+        check(
+            &[(UPDATED, delta), (UPDATED, other), (UPDATED, delta)],
+            "xxB",
+        );
         let reasoning = r#"{"part":{"id":"r","type":"reasoning"},"delta":"hm"}"#;
         check(&[(UPDATED, reasoning), (UPDATED, delta)], "x");
-        check(&[(UPDATED, delta), ("result", r#"{"finalText":"end"}"#)], "end");
+        check(
+            &[(UPDATED, delta), ("result", r#"{"finalText":"end"}"#)],
+            "end",
+        );
         check(&[(UPDATED, delta), ("result", r#"{"finalText":7}"#)], "x");
         check(&[(UPDATED, delta), ("tool.call", delta)], "x");
         check(&[(UPDATED, "[]"), (UPDATED, "{}"), (UPDATED, delta)], "x");

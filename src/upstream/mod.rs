@@ -5,8 +5,8 @@
 //! budgets or what a frame means for the turn: those are `turn/`.
 //! Invariant: upstream JSON stays raw text, and only a terminal frame ends a turn.
 
-mod any;
 pub mod answer;
+mod any;
 pub mod demo;
 pub mod event_stream;
 pub mod openai_chat;
