@@ -1,0 +1,91 @@
+// The agent sandbox that every measured Worker asks: PROTOCOL 4.1, as plain and as fast as Node allows.
+//
+// Owns the pace. It is a process of its own, so that neither the client's reading nor another turn's delays a frame,
+// and each paced frame says in its data when it was handed to the socket. It replays nothing: an execution that is
+// asked for twice answers 409 and so fails the turn, since a measured turn must not have been disturbed.
+//
+// The script stands in `metadata.bench`: `lines`, and `gapMs` between them by the clock; 0 is a burst.
+
+import http from "node:http";
+
+/** A burst is written in pieces of about this size, as a fast agent's output arrives. */
+const CHUNK_BYTES = 64 * 1024;
+
+const asked = new Set();
+const bursts = new Map();
+
+const clock = () => performance.timeOrigin + performance.now();
+
+const frame = (n, type, data) => `id: e${n}\ndata: {"type":"${type}","data":${data}}\n\n`;
+
+const token = (n, sentAt) =>
+  frame(
+    n,
+    "message.part.updated",
+    `{"part":{"id":"p1","type":"text"},"delta":"token-${n} ","sentAt":${sentAt.toFixed(3)}}`,
+  );
+
+function started(id, { sessionId }) {
+  const data = { executionId: id, sandboxId: "bench", sessionId: sessionId ?? "none" };
+  return frame("0", "execution.started", JSON.stringify(data));
+}
+
+/** The pieces of a burst; made once, so that making them is not what is measured. */
+function burst(lines) {
+  if (!bursts.has(lines)) {
+    const chunks = [""];
+    for (let n = 1; n <= lines; n++) {
+      if (chunks.at(-1).length >= CHUNK_BYTES) chunks.push("");
+      chunks.push(chunks.pop() + token(n, 0));
+    }
+    bursts.set(
+      lines,
+      chunks.map((chunk) => Buffer.from(chunk)),
+    );
+  }
+  return bursts.get(lines);
+}
+
+function end(lines, response) {
+  response.end(frame(lines + 1, "execution.completed", "{}"));
+}
+
+/** Frame n is due at `n * gapMs`, whatever a timer's delay was before it. */
+function paced({ lines, gapMs }, response) {
+  const first = performance.now();
+  let n = 0;
+  const next = () => {
+    n += 1;
+    response.write(token(n, clock()));
+    if (n === lines) return end(lines, response);
+    setTimeout(next, Math.max(0, first + n * gapMs - performance.now()));
+  };
+  next();
+}
+
+async function inOneBurst({ lines }, response) {
+  for (const chunk of burst(lines)) {
+    if (!response.write(chunk)) await new Promise((drained) => response.once("drain", drained));
+  }
+  end(lines, response);
+}
+
+const server = http.createServer(async (request, response) => {
+  if (request.url === "/clock") return response.end(String(clock()));
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const id = request.headers["x-execution-id"];
+  if (asked.has(id)) return response.writeHead(409).end();
+  asked.add(id);
+  const body = JSON.parse(Buffer.concat(chunks).toString());
+  const script = body.metadata.bench;
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  response.write(started(id, body));
+  if (script.gapMs > 0) paced(script, response);
+  else await inOneBurst(script, response);
+});
+
+server.on("connection", (socket) => socket.setNoDelay(true));
+process.on("disconnect", () => process.exit(0));
+process.on("SIGINT", () => {});
+server.listen(0, "127.0.0.1", () => process.send({ url: `http://127.0.0.1:${server.address().port}` }));

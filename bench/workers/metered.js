@@ -1,0 +1,83 @@
+// A Worker with a meter around its storage: the same code, every row that it writes counted.
+//
+// Owns the counting. The object's statements are counted by their cursors' `rowsWritten`, D1's by `meta.rows_written`:
+// both are the runtime's own counters, by which the platform bills, index rows included. An alarm that is set is one
+// row by the platform's price list. Invariant: what the Worker sees of its storage is unchanged.
+
+import * as worker from "./index.js";
+
+const counted = { d1: 0, alarms: 0, commits: 0 };
+// Read when they are asked for: a cursor's count is final only once its last row was taken.
+const cursors = [];
+
+const total = () => ({
+  object: cursors.reduce((sum, cursor) => sum + cursor.rowsWritten, 0),
+  ...counted,
+});
+
+const ofD1 = (result) => {
+  counted.d1 += result.meta?.rows_written ?? 0;
+};
+
+/** Replaces a method of a prototype, once in the isolate. */
+function wrap(object, method, around) {
+  const prototype = Object.getPrototypeOf(object);
+  const original = prototype[method];
+  if (original.isMetered) return;
+  prototype[method] = Object.assign(
+    function (...given) {
+      return around(() => original.apply(this, given));
+    },
+    { isMetered: true },
+  );
+}
+
+function meter(storage, database) {
+  wrap(storage.sql, "exec", (call) => {
+    const cursor = call();
+    cursors.push(cursor);
+    return cursor;
+  });
+  wrap(storage, "sync", (call) => {
+    counted.commits += 1;
+    return call();
+  });
+  wrap(storage, "setAlarm", (call) => {
+    counted.alarms += 1;
+    return call();
+  });
+  wrap(database, "batch", async (call) => {
+    const results = await call();
+    results.forEach(ofD1);
+    return results;
+  });
+  // `first` and `raw` give no meta; nothing here writes by them.
+  const statement = database.prepare("SELECT 1");
+  for (const method of ["run", "all"]) {
+    wrap(statement, method, async (call) => {
+      const result = await call();
+      ofD1(result);
+      return result;
+    });
+  }
+}
+
+export const SessionObject = new Proxy(worker.SessionObject, {
+  construct(target, [context, env], newTarget) {
+    meter(context.storage, env.DB);
+    return Reflect.construct(target, [context, env], newTarget === SessionObject ? target : newTarget);
+  },
+});
+
+/** Both shapes of a default export: a class, as Rust Workers have, and a plain object. */
+function answer(request, env, context) {
+  if (typeof worker.default === "function") return new worker.default(context, env).fetch(request);
+  return worker.default.fetch(request, env, context);
+}
+
+export default {
+  fetch(request, env, context) {
+    if (new URL(request.url).pathname === "/__rows") return Response.json(total());
+    return answer(request, env, context);
+  },
+};
