@@ -208,7 +208,7 @@ export class Runtime {
 
   /** Runs the Worker's cron handler once. */
   async cron() {
-    const answer = await fetch(`${this.url}/cdn-cgi/handler/scheduled`);
+    const answer = await fetch(`${this.url}/cdn-cgi/local/scheduled`);
     const body = await answer.text();
     if (!answer.ok) throw new Error(`scheduled: ${answer.status} ${body}`);
   }

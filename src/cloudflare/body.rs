@@ -1,9 +1,9 @@
 //! Answers: replies, problems and streams of lines as responses.
 
+use super::line_source::Served;
 use super::platform::WorkerPlatform;
-use crate::session::{Follower, FollowerCut, Reply, Streaming};
+use crate::session::{Reply, Streaming};
 use crate::wire::problem::{self, Problem};
-use futures_util::stream;
 use worker::{Headers, Response, ResponseBuilder, Result};
 
 /// Nothing of an answer may be kept or changed on its way.
@@ -33,16 +33,16 @@ pub fn refusal(problem: &Problem) -> Result<Response> {
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }
 
-/// A session's reply.
-pub fn reply(reply: Reply<WorkerPlatform>) -> Result<Response> {
+/// A session's reply; its lines are one more body that the object serves.
+pub fn reply(reply: Reply<WorkerPlatform>, served: &Served) -> Result<Response> {
     match reply {
         Reply::Json { status, body } => json(status, &body),
         Reply::NoContent => Ok(builder(204)?.empty()),
-        Reply::Stream(streaming) => lines(*streaming),
+        Reply::Stream(streaming) => lines(*streaming, served),
     }
 }
 
-fn lines(streaming: Streaming<WorkerPlatform>) -> Result<Response> {
+fn lines(streaming: Streaming<WorkerPlatform>, served: &Served) -> Result<Response> {
     let mut builder = builder(200)?
         .with_header("content-type", streaming.framing.content_type())?
         .with_header("x-execution-id", &streaming.execution_id)?
@@ -50,20 +50,7 @@ fn lines(streaming: Streaming<WorkerPlatform>) -> Result<Response> {
     if let Some(mode) = streaming.mode {
         builder = builder.with_header("x-turn-mode", mode.name())?;
     }
-    let chunks = stream::unfold(Some(streaming.follower), next_chunk);
-    builder.from_stream(chunks)
-}
-
-async fn next_chunk(
-    follower: Option<Follower<WorkerPlatform>>,
-) -> Option<(Result<Vec<u8>>, Option<Follower<WorkerPlatform>>)> {
-    let mut follower = follower?;
-    match follower.next().await {
-        Ok(Some(bytes)) => Some((Ok(bytes), Some(follower))),
-        Ok(None) => None,
-        // An error breaks the connection: the client sees a cut, not an ending.
-        Err(FollowerCut) => Some((Err(FollowerCut.to_string().into()), None)),
-    }
+    Ok(builder.stream(served.stream(streaming.follower)?))
 }
 
 /// The same answer with more headers; an answer of an object can't be changed itself.

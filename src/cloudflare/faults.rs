@@ -2,11 +2,11 @@
 //!
 //! Compiled with the feature `faults` only; a deployed Worker has none of it.
 
-use super::body;
 use super::d1::D1;
 use super::object_sqlite::ObjectSqlite;
 use super::platform::WorkerPlatform;
 use super::ports::now_ms;
+use super::{body, js};
 use crate::session::{Caller, Platform, Session};
 use crate::store::conformance;
 use crate::store::{Driver, DriverError, Outcome, Section, SqlStore, Statement, Store};
@@ -134,9 +134,7 @@ pub async fn fetch(
     }
     if hook.die {
         let state = JsValue::from(session.platform().state().as_raw());
-        let abort = js_sys::Reflect::get(&state, &JsValue::from_str("abort"))?;
-        let abort: js_sys::Function = abort.into();
-        abort.call1(&state, &JsValue::from_str("fault: died"))?;
+        js::abort_soon(&state, "fault: died")?;
     }
     if hook.panic {
         panic!("fault: panicked");

@@ -49,11 +49,54 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub fn batch(this: &Database, statements: &js_sys::Array) -> Result<js_sys::Promise, JsValue>;
 
+    /// The controller of a stream.
+    #[derive(Clone)]
+    pub type StreamController;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn enqueue(this: &StreamController, chunk: &js_sys::Uint8Array) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn close(this: &StreamController) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn error(this: &StreamController, reason: &JsValue) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(js_name = ReadableStream)]
+    pub type SourceStream;
+
+    #[wasm_bindgen(constructor, catch, js_class = "ReadableStream")]
+    fn new(source: JsValue, options: &js_sys::Object) -> Result<SourceStream, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = setTimeout)]
+    fn set_timeout(callback: &js_sys::Function, ms: u32) -> Result<JsValue, JsValue>;
+
     /// A prepared D1 statement.
     pub type Prepared;
 
     #[wasm_bindgen(method, catch, variadic)]
     pub fn bind(this: &Prepared, values: &js_sys::Array) -> Result<Prepared, JsValue>;
+}
+
+/// A stream over an underlying source.
+///
+/// # Errors
+/// What the constructor throws.
+pub fn new_stream(source: JsValue, options: &js_sys::Object) -> Result<JsValue, JsValue> {
+    SourceStream::new(source, options).map(Into::into)
+}
+
+/// Resets the object of this state in a turn of the event loop of its own: the reset ends whatever
+/// runs, and the module's task queue must not be what is running then.
+///
+/// # Errors
+/// What JavaScript throws.
+pub fn abort_soon(state: &JsValue, reason: &str) -> Result<(), JsValue> {
+    let abort = js_sys::Reflect::get(state, &JsValue::from_str("abort"))?;
+    let abort: js_sys::Function = abort.dyn_into()?;
+    let bound = abort.bind1(state, &JsValue::from_str(reason));
+    set_timeout(bound.unchecked_ref(), 0)?;
+    Ok(())
 }
 
 /// Parameters as JavaScript takes them. Integers are exact up to 2^53; this schema has none above.

@@ -12,6 +12,7 @@ mod entry;
 #[cfg(feature = "faults")]
 mod faults;
 mod js;
+mod line_source;
 mod object_sqlite;
 mod platform;
 mod ports;

@@ -1,0 +1,113 @@
+//! A follower as the source of a JavaScript stream.
+//!
+//! Owns the pull of lines into a response body, and the memory of which bodies an object serves.
+//! That memory lies on the object's own JavaScript state, because it must outlive this module: after
+//! a panic the module is instantiated anew, and bodies of the instance before would never end.
+//! Invariant: a new life of the module in an object cuts whatever the one before was serving.
+
+use super::js;
+use super::platform::WorkerPlatform;
+use crate::session::{Follower, FollowerCut};
+use std::cell::RefCell;
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
+
+/// Where the set of controllers lies on an object's state.
+const SERVED: &str = "steadfastServed";
+
+/// The bodies that an object serves.
+#[derive(Clone)]
+pub struct Served {
+    controllers: js_sys::Set,
+}
+
+impl Served {
+    /// The bodies of the object with this state; those of a life before are cut.
+    pub fn of(state: &JsValue) -> Self {
+        let name = JsValue::from_str(SERVED);
+        let before = js_sys::Reflect::get(state, &name).unwrap_or(JsValue::UNDEFINED);
+        if let Ok(before) = before.dyn_into::<js_sys::Set>() {
+            for controller in before.values().into_iter().flatten() {
+                // One that has ended meanwhile can't be cut any more.
+                let _ended = controller
+                    .unchecked_into::<js::StreamController>()
+                    .error(&FollowerCut.to_string().into());
+            }
+        }
+        let controllers = js_sys::Set::new(&JsValue::UNDEFINED);
+        // A state that took no property would only lose the cut; clients have their own patience.
+        let _set = js_sys::Reflect::set(state, &name, &controllers);
+        Served { controllers }
+    }
+
+    /// A stream of the follower's lines.
+    ///
+    /// # Errors
+    /// What the constructor of the stream throws.
+    pub fn stream(
+        &self,
+        follower: Follower<WorkerPlatform>,
+    ) -> Result<web_sys::ReadableStream, JsValue> {
+        let source = LineSource {
+            follower: Rc::new(RefCell::new(Some(follower))),
+            served: self.clone(),
+        };
+        let options = js_sys::Object::new();
+        // Nothing is read ahead: a slow client reads from the store at its own pace.
+        js_sys::Reflect::set(
+            &options,
+            &JsValue::from_str("highWaterMark"),
+            &JsValue::from_f64(0.0),
+        )?;
+        js::new_stream(source.into(), &options).map(JsCast::unchecked_into)
+    }
+}
+
+/// The underlying source of one body.
+#[wasm_bindgen]
+pub struct LineSource {
+    follower: Rc<RefCell<Option<Follower<WorkerPlatform>>>>,
+    served: Served,
+}
+
+#[wasm_bindgen]
+impl LineSource {
+    /// Called once, by the stream.
+    pub fn start(&self, controller: JsValue) {
+        self.served.controllers.add(&controller);
+    }
+
+    /// Called by the stream when its reader wants more.
+    pub fn pull(&self, controller: JsValue) -> js_sys::Promise {
+        let slot = Rc::clone(&self.follower);
+        let served = self.served.clone();
+        future_to_promise(async move {
+            let Some(mut follower) = slot.take() else {
+                return Ok(JsValue::UNDEFINED);
+            };
+            let stream: js::StreamController = controller.clone().unchecked_into();
+            match follower.next().await {
+                Ok(Some(bytes)) => {
+                    stream.enqueue(&js_sys::Uint8Array::from(bytes.as_slice()))?;
+                    slot.replace(Some(follower));
+                }
+                Ok(None) => {
+                    served.controllers.delete(&controller);
+                    stream.close()?;
+                }
+                // An error breaks the connection: the client sees a cut, not an ending.
+                Err(cut) => {
+                    served.controllers.delete(&controller);
+                    stream.error(&cut.to_string().into())?;
+                }
+            }
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// Called by the stream when its reader has left.
+    pub fn cancel(&self) {
+        self.follower.take();
+    }
+}
