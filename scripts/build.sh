@@ -9,12 +9,12 @@ cd "$(dirname "$0")/.."
 . scripts/env.sh
 
 case ${1:-} in
-'') OUT=build FEATURES= ;;
-faults) OUT=build-faults FEATURES="--features faults" ;;
+'') OUT=build FEATURES= BINDGEN=$PWD/scripts/wasm-bindgen.sh ;;
+faults) OUT=build-faults FEATURES="--features faults" BINDGEN=$CARGO_TOOLS/bin/wasm-bindgen ;;
 *) fail "usage: scripts/build.sh [faults]" ;;
 esac
 
-SOURCES="src Cargo.toml Cargo.lock scripts/build.sh"
+SOURCES="src Cargo.toml Cargo.lock scripts/build.sh scripts/wasm-bindgen.sh"
 # shellcheck disable=SC2086 # a list of words
 is_fresh() {
     [ -e "$OUT/.stamp" ] && [ -e "$OUT/index_bg.wasm" ] && [ -z "$(find $SOURCES schema.sql -newer "$OUT/.stamp")" ]
@@ -32,6 +32,6 @@ touch "$stamp"
 # several times what the compiler does, and once compressed it saves nothing but function names,
 # by which a stack trace in production is read.
 # shellcheck disable=SC2086 # words, or none
-WASM_BINDGEN_BIN=$CARGO_TOOLS/bin/wasm-bindgen ESBUILD_BIN=$PWD/node_modules/.bin/esbuild \
+CARGO_TOOLS=$CARGO_TOOLS WASM_BINDGEN_BIN=$BINDGEN ESBUILD_BIN=$PWD/node_modules/.bin/esbuild \
     worker-build --release --no-opt --out-dir "$OUT" -- --locked $FEATURES
 mv "$stamp" "$OUT/.stamp"

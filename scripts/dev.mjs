@@ -5,9 +5,10 @@
 // or any default but port and state folder: those stand in .dev.vars.
 // Invariant: values travel inside this process only, never over a command line or a file.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "..");
@@ -43,6 +44,11 @@ const CRON_MS = 60_000;
 // Closing waits for streams in flight; after this long the process ends, and workerd with it.
 const CLOSE_MS = 4_000;
 const PARENT_POLL_MS = 250;
+// wrangler restarts a workerd that was killed, but its proxy may then wait for ever for a message
+// that went with the old one; a healthy Worker answers within milliseconds.
+const HEALTH_EVERY_MS = 1_000;
+const HEALTH_CHECKS = 5;
+const HEALTH_MS = 2_000;
 
 function fail(message) {
   console.error(`make dev: ${message}`);
@@ -101,6 +107,28 @@ function onStop(stop) {
   }, PARENT_POLL_MS).unref();
 }
 
+// This process's children, where /proc tells.
+function children() {
+  try {
+    const tasks = readdirSync("/proc/self/task");
+    return tasks.map((task) => readFileSync(`/proc/self/task/${task}/children`, "utf8")).join("");
+  } catch {
+    return "";
+  }
+}
+
+// Calls back whenever a workerd was replaced, one call after another.
+async function watchChildren(changed) {
+  let before = children();
+  for (;;) {
+    await sleep(HEALTH_EVERY_MS, undefined, { ref: false });
+    const now = children();
+    if (now === before) continue;
+    await changed();
+    before = children();
+  }
+}
+
 process.chdir(ROOT);
 // Neither usage statistics nor an example `Request.cf`: development needs no network.
 process.env.WRANGLER_SEND_METRICS = "false";
@@ -134,6 +162,17 @@ worker = await unstable_startWorker({
 await worker.ready;
 const url = `http://${HOST}:${chosen}`;
 console.log(`Steadfast answers at ${url} and keeps its state in ${state}. Ctrl-C ends it.`);
+watchChildren(async () => {
+  for (let check = 0; check < HEALTH_CHECKS && !stopping; check += 1) {
+    await sleep(HEALTH_EVERY_MS, undefined, { ref: false });
+    const asked = fetch(`${url}/healthz`, { signal: AbortSignal.timeout(HEALTH_MS) });
+    const silent = await asked.then((answer) => answer.text()).then(
+      () => false,
+      (error) => error.name === "TimeoutError",
+    );
+    if (silent) await worker.patchConfig({});
+  }
+});
 setInterval(async () => {
   try {
     const answer = await fetch(`${url}${CRON_PATH}`);

@@ -156,3 +156,9 @@ pub const ERASE_CANCEL_CHECK_MS: u64 = 200;
 pub const HYDRATION_ROWS: u32 = 25;
 /// A day: retention is set in days.
 pub const DAY_MS: u64 = 86_400_000;
+/// Runs whose lines one batch expires in D1: a few thousand rows, far below a batch's 30 s.
+pub const EXPIRY_RUNS: u32 = 200;
+/// Batches of one sweep: with the sweep's own statements still within [`PASS_STATEMENTS`].
+pub const EXPIRY_BATCHES: usize = 15;
+
+const _: () = assert!(2 * EXPIRY_BATCHES + 4 <= PASS_STATEMENTS);

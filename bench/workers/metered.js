@@ -6,7 +6,7 @@
 
 import * as worker from "./index.js";
 
-const counted = { d1: 0, alarms: 0, commits: 0 };
+const counted = { d1: 0, alarms: 0 };
 // Read when they are asked for: a cursor's count is final only once its last row was taken.
 const cursors = [];
 
@@ -37,10 +37,6 @@ function meter(storage, database) {
     const cursor = call();
     cursors.push(cursor);
     return cursor;
-  });
-  wrap(storage, "sync", (call) => {
-    counted.commits += 1;
-    return call();
   });
   wrap(storage, "setAlarm", (call) => {
     counted.alarms += 1;

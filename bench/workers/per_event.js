@@ -12,6 +12,8 @@ const APPEND = `INSERT OR IGNORE INTO stream_events (run_id, seq, event_id, payl
   SELECT ?1, coalesce(max(seq) + 1, 0), ?2, ?3, ?4 FROM stream_events WHERE run_id = ?1`;
 const READ_BACK = "SELECT seq, payload FROM stream_events WHERE run_id = ? AND event_id = ?";
 
+let tableIsThere = false;
+
 /** The frames of an event stream as `{id, type, data}`. */
 async function* frames(body) {
   let text = "";
@@ -28,7 +30,8 @@ async function* frames(body) {
 
 export class SessionObject extends DurableObject {
   async fetch(request) {
-    await this.env.DB.prepare(TABLE.replaceAll("\n", " ")).run();
+    if (!tableIsThere) await this.env.DB.prepare(TABLE).run();
+    tableIsThere = true;
     const runId = crypto.randomUUID();
     const answer = await fetch(`${this.env.UPSTREAM_URL}/agents/run/stream`, {
       method: "POST",

@@ -70,13 +70,11 @@ async fn answer(request: &mut Request, env: &Env) -> std::result::Result<Respons
         route(&request.method(), "/healthz")?;
         return body::json(200, &health()).map_err(broken);
     }
-    let url = request
-        .url()
-        .map_err(|_| Problem::invalid_request("the address can't be read"))?;
-    let host = url.host_str().unwrap_or_default();
+    let url = request::address(request)?;
     let authorization = request::header(request, "authorization");
-    let identity = AuthConfig::read(&vars)?.authenticate(host, authorization.as_deref())?;
-    let route = route(&request.method(), url.path())?;
+    let identity =
+        AuthConfig::read(&vars)?.authenticate(&url.hostname(), authorization.as_deref())?;
+    let route = route(&request.method(), &url.pathname())?;
     if route.resource == Resource::Runs {
         let runs = runs(request, env, &identity).await?;
         return body::json(200, &runs).map_err(broken);
@@ -186,7 +184,8 @@ async fn runs(
     migrated.map_err(|_| Problem::store_unavailable())?;
     list_runs(
         &durable,
-        identity.tenant.as_str(),
+        read_project(&|name| var(env, name))?.as_ref(),
+        &identity.tenant,
         status,
         session.map(|session| session.as_str().to_owned()),
         limit,
@@ -211,7 +210,8 @@ async fn sweep_once(env: &Env) -> std::result::Result<(), String> {
     let now = now_ms();
     let migrated = durable.migrate(now).await;
     migrated.map_err(|failure| failure.to_string())?;
-    let due = sweep(&durable, now, config.d1_log_days).await;
+    let project = read_project(&|name| var(env, name)).map_err(|problem| problem.detail)?;
+    let due = sweep(&durable, project.as_ref(), now, config.d1_log_days).await;
     for run in due.map_err(|failure| failure.to_string())? {
         if let Err(why) = poke(env, &run).await {
             worker::console_log!(

@@ -98,18 +98,12 @@ pub async fn forward(
     caller: &Caller,
 ) -> std::result::Result<Response, Problem> {
     let unavailable = |_| Problem::session_unavailable();
-    let query = request
-        .url()
-        .ok()
-        .and_then(|url| url.query().map(str::to_owned));
+    let query = super::request::address(request)?.search();
     let text = request.text().await.map_err(unavailable)?;
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
         .with_body(Some(text.as_str().into()));
-    let url = format!(
-        "http://session.invalid/__faults?{}",
-        query.unwrap_or_default()
-    );
+    let url = format!("http://session.invalid/__faults{query}");
     let hook = Request::new_with_init(&url, &init).map_err(unavailable)?;
     let namespace = env.durable_object("SESSIONS").map_err(unavailable)?;
     let stub = namespace
@@ -124,9 +118,9 @@ pub async fn fetch(
     session: &Rc<Session<WorkerPlatform>>,
     mut request: Request,
 ) -> Result<Response> {
-    let url = request.url()?;
-    if let Some(store) = url.query_pairs().find(|(name, _)| name == "store") {
-        return conform(session, &store.1).await;
+    let query = super::request::query(&request).map_err(|problem| problem.detail)?;
+    if let Some(store) = query.get("store") {
+        return conform(session, store).await;
     }
     let hook: Hook = serde_json::from_slice(&request.bytes().await?).unwrap_or_default();
     if let Some(fault) = hook.d1 {

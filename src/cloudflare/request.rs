@@ -17,18 +17,28 @@ pub fn header(request: &Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
 }
 
+/// The request's address. The platform's own parser reads it: it is there anyway, and a second one
+/// would be a tenth of the Worker's code.
+///
+/// # Errors
+/// `invalid_request` for one that can't be read.
+pub fn address(request: &Request) -> Result<web_sys::Url, Problem> {
+    web_sys::Url::new(&request.inner().url())
+        .map_err(|_| Problem::invalid_request("the address can't be read"))
+}
+
 /// The query's parameters, decoded.
 ///
 /// # Errors
 /// `invalid_request` for one that stands twice: nobody could say which was meant.
 pub fn query(request: &Request) -> Result<BTreeMap<String, String>, Problem> {
-    let url = request
-        .url()
-        .map_err(|_| Problem::invalid_request("the address can't be read"))?;
     let mut parameters = BTreeMap::new();
-    for (name, value) in url.query_pairs() {
+    let pairs = js_sys::try_iter(&address(request)?.search_params());
+    for pair in pairs.ok().flatten().into_iter().flatten().flatten() {
+        let pair = js_sys::Array::from(&pair);
+        let (name, value) = (pair.get(0).as_string(), pair.get(1).as_string());
         if parameters
-            .insert(name.into_owned(), value.into_owned())
+            .insert(name.unwrap_or_default(), value.unwrap_or_default())
             .is_some()
         {
             return Err(Problem::invalid_request(

@@ -259,6 +259,12 @@ impl<P: Platform> Session<P> {
         self.config().unwrap_or_default().ship_interval_ms
     }
 
+    /// An open run is shipped, or looked at by the alarm, within this many ms.
+    pub(crate) fn look_again_ms(&self) -> u64 {
+        let config = self.config().unwrap_or_default();
+        config.watchdog_ms.saturating_add(config.ship_interval_ms)
+    }
+
     /// Forgets the storage: the next call hydrates it from D1.
     pub(crate) async fn forget_storage(&self) -> Result<(), store::Error> {
         self.ready.set(false);

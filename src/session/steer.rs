@@ -117,6 +117,13 @@ impl<P: Platform> Session<P> {
             .filter(|session| session.deleted_at.is_none())
             .ok_or_else(Problem::not_found)?;
         let run = self.run_at(&session.session_key, turn).await?;
+        if !run.state.status.is_terminal() {
+            // A turn that has nothing to ship would be poked again and again.
+            let now = self.now();
+            let wake_at = now.saturating_add_unsigned(self.look_again_ms());
+            let looked = self.store.looked_at(&run.run_id, wake_at, now).await;
+            looked.map_err(|failure| self.failed(&failure))?;
+        }
         self.look(&session).await;
         Ok(Reply::Json {
             status: 202,

@@ -5,36 +5,49 @@
 
 use super::read::{list, run_view};
 use crate::caps;
+use crate::ids::{ProjectId, TenantId};
 use crate::store::{self, Driver, DueRun, RunFilter, SqlStore};
 use crate::wire::cursor::decode_cursor;
 use crate::wire::problem::Problem;
 
-/// Expires old lines, then says which runs must be poked. `now` is Unix ms.
+/// What run ids of a project begin with.
+fn prefix(project: Option<&ProjectId>) -> String {
+    project.map_or_else(String::new, |project| format!("{project}:"))
+}
+
+/// Expires old lines, then says which runs of the project must be poked. `now` is Unix ms.
 ///
 /// # Errors
 /// [`store::Error`]: the next pass tries again.
 pub async fn sweep<D: Driver>(
     durable: &SqlStore<D>,
+    project: Option<&ProjectId>,
     now: i64,
     d1_log_days: u64,
 ) -> Result<Vec<DueRun>, store::Error> {
     let kept_ms = d1_log_days.saturating_mul(caps::DAY_MS);
-    // Two statements a run, and three for the rest of the pass.
-    let runs = u32::try_from((caps::PASS_STATEMENTS - 4) / 2).unwrap_or(1);
-    durable
-        .expire_logs(now.saturating_sub_unsigned(kept_ms), runs)
-        .await?;
+    let expired = now.saturating_sub_unsigned(kept_ms);
+    // Two statements a batch, within those of a pass.
+    for _ in 0..caps::EXPIRY_BATCHES {
+        let runs = durable.expire_logs(expired, caps::EXPIRY_RUNS).await?;
+        if runs < u64::from(caps::EXPIRY_RUNS) {
+            break;
+        }
+    }
     let before = now.saturating_sub_unsigned(caps::SWEEP_AFTER_MS);
-    durable.due_runs(before, caps::SWEEP_RUNS).await
+    durable
+        .due_runs(&prefix(project), before, caps::SWEEP_RUNS)
+        .await
 }
 
-/// A tenant's runs as the API lists them, newest first.
+/// A tenant's runs in a project as the API lists them, newest first.
 ///
 /// # Errors
 /// `invalid_request` for a cursor that isn't one, `store_unavailable`.
 pub async fn list_runs<D: Driver>(
     durable: &SqlStore<D>,
-    tenant: &str,
+    project: Option<&ProjectId>,
+    tenant: &TenantId,
     status: Option<store::Status>,
     session: Option<String>,
     limit: u32,
@@ -46,7 +59,12 @@ pub async fn list_runs<D: Driver>(
         after: cursor.map(position).transpose()?,
     };
     let runs = durable
-        .list_runs(tenant, &filter, limit)
+        .list_runs(
+            tenant.as_str(),
+            &format!("{}{tenant}:", prefix(project)),
+            &filter,
+            limit,
+        )
         .await
         .map_err(|_| Problem::store_unavailable())?;
     let more = runs

@@ -196,6 +196,11 @@ impl<P: Platform> Session<P> {
         messages.retain(|message| whole || message.role == store::Role::User);
         let mut shipped = as_of(run, end, whole, attempt);
         shipped.log_home = store::LogHome::D1;
+        if !shipped.state.status.is_terminal() {
+            // The sweep looks after a run that wasn't shipped for so long.
+            let soon = self.look_again_ms();
+            shipped.state.wake_at = Some(self.ports().now_ms().saturating_add_unsigned(soon));
+        }
         if let Some(last) = events.last().filter(|_| more_events) {
             // What was emitted later goes with the next ship.
             shipped.rev = shipped.rev.min(last.rev);

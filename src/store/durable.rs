@@ -8,10 +8,9 @@ use super::encode::{
     event_params, log_params, message_params, run_id_bounds, run_params, session_params,
     step_params,
 };
-use super::object::drop_log;
 use super::{
-    Driver, Error, EventRecord, LogHome, LogRow, Message, Run, Session, SqlStore, Statement,
-    Status, Step, Value, decode, sql,
+    Driver, Error, EventRecord, LogRow, Message, Run, Session, SqlStore, Statement, Status, Step,
+    Value, decode, sql,
 };
 
 /// What one ship carries: a prefix of a run that is a correct resume point.
@@ -188,8 +187,8 @@ impl<D: Driver> SqlStore<D> {
         limit: u32,
     ) -> Result<Vec<Run>, Error> {
         let [low, high] = run_id_bounds(session_key);
-        let low = after.map_or(low, Value::from);
-        let params = vec![low, high, limit.into()];
+        let from = after.map_or_else(|| low.clone(), Value::from);
+        let params = vec![from, high, limit.into(), low];
         let rows = self.query(sql::HYDRATION_RUNS, params).await?;
         Ok(rows
             .into_iter()
@@ -197,13 +196,14 @@ impl<D: Driver> SqlStore<D> {
             .collect::<Result<_, _>>()?)
     }
 
-    /// A tenant's runs, newest first.
+    /// A tenant's runs, newest first. `prefix` is what its run ids begin with: `[<project>:]<tenant>:`.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     pub async fn list_runs(
         &self,
         tenant: &str,
+        prefix: &str,
         filter: &RunFilter,
         limit: u32,
     ) -> Result<Vec<Run>, Error> {
@@ -218,6 +218,7 @@ impl<D: Driver> SqlStore<D> {
             created_at.into(),
             run_id.into(),
             limit.into(),
+            prefix.into(),
         ];
         let rows = self.query(sql::RUNS_OF_TENANT, params).await?;
         Ok(rows
@@ -226,12 +227,18 @@ impl<D: Driver> SqlStore<D> {
             .collect::<Result<_, _>>()?)
     }
 
-    /// Open runs that wanted to be looked at before `before`.
+    /// Open runs of a project that wanted to be looked at before `before`. `prefix` is what its run
+    /// ids begin with: `<project>:`, or nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
-    pub async fn due_runs(&self, before: i64, limit: u32) -> Result<Vec<DueRun>, Error> {
-        let params = vec![before.into(), limit.into()];
+    pub async fn due_runs(
+        &self,
+        prefix: &str,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<DueRun>, Error> {
+        let params = vec![before.into(), limit.into(), prefix.into()];
         let rows = self.query(sql::DUE_RUNS, params).await?;
         rows.into_iter()
             .map(|row| {
@@ -249,20 +256,17 @@ impl<D: Driver> SqlStore<D> {
     /// Expires the lines of up to `limit` runs that finished by `before`, in one batch; how many.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Corrupt`].
-    pub async fn expire_logs(&self, before: i64, limit: u32) -> Result<usize, Error> {
-        let params = vec![before.into(), limit.into()];
-        let rows = self.query(sql::D1_EXPIRING_LOGS, params).await?;
-        let mut batch = Vec::new();
-        for row in rows {
-            let run_id = decode::Columns::new("runs", row).text()?;
-            batch.extend(drop_log(&run_id, LogHome::Expired));
-        }
-        let expired = batch.len() / 2;
-        if expired > 0 {
-            self.driver().apply(batch).await?;
-        }
-        Ok(expired)
+    /// [`Error::Unavailable`].
+    pub async fn expire_logs(&self, before: i64, limit: u32) -> Result<u64, Error> {
+        let batch = [sql::EXPIRE_LINES, sql::EXPIRE_RUNS]
+            .into_iter()
+            .map(|sql| Statement {
+                sql,
+                params: vec![before.into(), limit.into()],
+            })
+            .collect();
+        let outcomes = self.driver().apply(batch).await?;
+        Ok(outcomes.last().map_or(0, |outcome| outcome.changes))
     }
 
     /// Sets the tombstone of a deleted session: turns below its `first_turn` are gone for good.

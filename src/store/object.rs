@@ -162,6 +162,16 @@ impl<D: Driver> SqlStore<D> {
             .collect::<Result<_, _>>()?)
     }
 
+    /// Notes that an open run was looked at and will be again by `wake_at`, Unix ms.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn looked_at(&self, run_id: &str, wake_at: i64, now: i64) -> Result<(), Error> {
+        let params = vec![run_id.into(), wake_at.into(), now.into()];
+        self.one(sql::LOOKED_AT, params).await?;
+        Ok(())
+    }
+
     /// When the oldest finished run that still has its lines here finished, Unix ms.
     ///
     /// # Errors
@@ -280,7 +290,7 @@ fn forget_content() -> impl Iterator<Item = Statement> {
 }
 
 /// The two statements that let a run's lines go.
-pub(super) fn drop_log(run_id: &str, home: LogHome) -> [Statement; 2] {
+fn drop_log(run_id: &str, home: LogHome) -> [Statement; 2] {
     [
         Statement {
             sql: sql::DROP_LOG,

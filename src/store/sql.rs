@@ -205,6 +205,11 @@ pub(crate) const TRANSITION: &str = concat!(
     " = ?3"
 );
 
+/// Somebody has looked at an open run, and will again by `?2`.
+pub(crate) const LOOKED_AT: &str = concat!(
+    "UPDATE runs SET wake_at = ?2, rev = rev + 1, updated_at = ?3 WHERE run_id = ?1 AND status IN ",
+    open!()
+);
 pub(crate) const REQUEST_CANCEL: &str = concat!(
     "UPDATE runs SET cancel = ?2, rev = rev + 1, updated_at = ?3 \
      WHERE run_id = ?1 AND cancel IS NULL AND status IN ",
@@ -440,32 +445,47 @@ pub(crate) const SHIP_VERDICT: &str = "SELECT s.birth, s.first_turn, r.rev, r.li
 /// A new life takes the session over from the one it read.
 pub(crate) const CLAIM_SESSION: &str =
     "UPDATE sessions SET birth = ?3 WHERE session_key = ?1 AND birth = ?2";
-/// A session's runs in the order of their ids, for hydration.
+/// A session's runs in the order of their ids, for hydration; `?4` what they all begin with.
 pub(crate) const HYDRATION_RUNS: &str = concat!(
     "SELECT ",
     run_columns!(),
-    " FROM runs WHERE run_id > ?1 AND run_id < ?2 ORDER BY run_id LIMIT ?3"
+    " FROM runs WHERE run_id > ?1 AND run_id < ?2 AND run_id = ?4 || turn_index \
+     ORDER BY run_id LIMIT ?3"
 );
-/// `?2` status or null, `?3` session or null, `?4`, `?5` the last page's end.
+/// `?2` status or null, `?3` session or null, `?4`, `?5` the last page's end, `?7` what run ids of
+/// this project and tenant begin with: deployments may share a database.
 pub(crate) const RUNS_OF_TENANT: &str = concat!(
     "SELECT ",
     run_columns!(),
     " FROM runs WHERE tenant = ?1 AND (?2 IS NULL OR status = ?2) \
      AND (?3 IS NULL OR session = ?3) AND (created_at, run_id) < (?4, ?5) \
+     AND run_id = ?7 || session || ':' || turn_index \
      ORDER BY created_at DESC, run_id DESC LIMIT ?6"
 );
+/// `?3` what run ids of this project begin with: another deployment's objects are not ours to wake.
 pub(crate) const DUE_RUNS: &str = "SELECT run_id, tenant, session, turn_index FROM runs \
-     WHERE wake_at IS NOT NULL AND wake_at < ?1 ORDER BY wake_at LIMIT ?2";
-pub(crate) const D1_EXPIRING_LOGS: &str = "SELECT run_id FROM runs \
-     WHERE finished_at IS NOT NULL AND log_home = 'd1' AND finished_at <= ?1 \
-     ORDER BY finished_at LIMIT ?2";
+     WHERE wake_at IS NOT NULL AND wake_at < ?1 \
+     AND run_id = ?3 || tenant || ':' || session || ':' || turn_index ORDER BY wake_at LIMIT ?2";
+/// The finished runs whose lines are due, oldest first; in one batch both statements see the same.
+macro_rules! expiring {
+    () => {
+        "(SELECT run_id FROM runs WHERE finished_at IS NOT NULL AND log_home = 'd1' \
+         AND finished_at <= ?1 ORDER BY finished_at LIMIT ?2)"
+    };
+}
+pub(crate) const EXPIRE_LINES: &str =
+    concat!("DELETE FROM stream_log WHERE run_id IN ", expiring!());
+pub(crate) const EXPIRE_RUNS: &str = concat!(
+    "UPDATE runs SET log_home = 'expired' WHERE run_id IN ",
+    expiring!()
+);
 /// `?1` session, `?2` birth, `?3` now: the tombstone that fences every late ship.
 pub(crate) const D1_TOMBSTONE: &str = "UPDATE sessions SET deleted_at = ?3, updated_at = ?3, \
      turn_count = MAX(turn_count, ?4), first_turn = MAX(first_turn, ?4) \
      WHERE session_key = ?1 AND birth = ?2 AND first_turn < ?4";
 /// `?1`, `?2` bound the session's run ids, `?3` session, `?4` the first turn that stays.
 pub(crate) const D1_ERASED_RUNS: &str = "SELECT run_id FROM runs WHERE run_id > ?1 \
-     AND run_id < ?2 AND turn_index < ?3 ORDER BY run_id LIMIT ?4";
+     AND run_id < ?2 AND run_id = ?1 || turn_index AND turn_index < ?3 ORDER BY run_id LIMIT ?4";
 pub(crate) const D1_ERASE_RUN: [&str; 4] = [
     "DELETE FROM stream_log WHERE run_id = ?1",
     "DELETE FROM steps WHERE run_id = ?1",
