@@ -126,11 +126,12 @@ export function markdown(result) {
     ...rowRows(result),
     ...otherRows(result),
   ];
+  const clockMs = (Math.abs(clock.offsetMs) + clock.errorMs).toFixed(2);
   const load = `load ${machine.loadBefore.toFixed(1)} before and ${machine.loadAfter.toFixed(1)} after`;
   const rounds = `rounds: ${plan.first} first tokens, ${plan.paced} × ${plan.pacedLines} lines, ${plan.bursts} bursts`;
   return [
     `${result.at}, ${machine.cores} × ${machine.processor}, Node ${machine.node}, ${load}; ${rounds};`,
-    `restart of workerd ${spread(result.recovery.restart)} ms; clocks agree within ${clock.errorMs.toFixed(2)} ms.`,
+    `restart of workerd ${spread(result.recovery.restart)} ms; clocks agree within ${clockMs} ms.`,
     "",
     ...table.map((cells) => `| ${cells.join(" | ")} |`),
     NOTES,

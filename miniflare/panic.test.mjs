@@ -39,6 +39,21 @@ test("a panic in one session loses no session's turn", { timeout: 120_000 }, asy
   assert.deepEqual(next.lines, transcript({ lines: 1 }, { session: "panics", turnIndex: 1 }));
 });
 
+test("an object that is reset before the head is asked once more, and the turn begins once", async () => {
+  const client = new Client(runtime);
+  const script = { lines: 5 };
+  for (const [n, body] of [
+    { message: "go", turnIndex: 0, metadata: { script } },
+    // Without key or index the Worker's own key makes it safe to ask again.
+    { message: "on", metadata: { script } },
+  ].entries()) {
+    assert.equal((await client.post("/__faults/reset", { dieBeforeHead: true })).status, 200);
+    const turn = await client.turn("reset", body);
+    assert.deepEqual(turn.lines, transcript(script, { session: "reset", turnIndex: n }));
+    assert.equal(upstream.counts(`dev:reset:${n}`).starts, 1);
+  }
+});
+
 test("the deployed build has no such hook", async () => {
   const plain = await startRuntime({ build: BUILD, vars: scriptedVars(upstream) });
   try {

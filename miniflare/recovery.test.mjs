@@ -82,8 +82,8 @@ test("one turn survives several kills in a row", { timeout: 120_000 }, async () 
 });
 
 /** A run as it stands in the object's own file, read without asking the object. */
-function stored(runId) {
-  for (const file of runtime.files("do")) {
+function stored(runId, on = runtime) {
+  for (const file of on.files("do")) {
     const found = inspect(file, (database) => {
       const known = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'stream_log'").get();
       const run = known && database.prepare("SELECT status FROM runs WHERE run_id = ?").get(runId);
@@ -98,28 +98,46 @@ function stored(runId) {
   return { status: "unknown", lines: 0 };
 }
 
+/** Kills a turn whose only client is gone, and gives the time until its next line after the restart. */
+async function killAlone(on, session, random) {
+  const runId = `dev:${session}:0`;
+  const script = { ...LONG, delayMs: 10 };
+  const reading = await new Client(on).submit(session, { message: "alone", metadata: { script } });
+  await reading.atLeast(1 + Math.floor(random() * 150));
+  await on.kill();
+  const before = stored(runId, on).lines;
+  assert.ok(before >= reading.lines.length, "every line that was seen is stored");
+  await on.start();
+  const upAgain = performance.now();
+  await until("a new line", () => stored(runId, on).lines > before);
+  const recovery = performance.now() - upAgain;
+  await until("the turn is over", () => stored(runId, on).status === "completed");
+  const { lines } = await new Client(on).log(session, 0);
+  assert.deepEqual(lines, transcript(script, { session }), `SEED=${SEED}`);
+  assert.equal(upstream.counts(runId).starts, 1);
+  return recovery;
+}
+
 test("without any client the alarm alone finishes the turn", { timeout: 200_000 }, async (t) => {
   const random = seeded(SEED + 2);
   const recoveries = [];
-  for (let round = 0; round < 3; round++) {
-    const session = `alone-${round}`;
-    const runId = `dev:${session}:0`;
-    const script = { ...LONG, delayMs: 20 };
-    const reading = await client.submit(session, { message: "alone", metadata: { script } });
-    await reading.atLeast(2 + Math.floor(random() * 60));
-    await runtime.kill();
-    const before = stored(runId).lines;
-    assert.ok(before >= reading.lines.length, "every line that was seen is stored");
-    await runtime.start();
-    const upAgain = performance.now();
-    await until("a new line", () => stored(runId).lines > before);
-    recoveries.push(performance.now() - upAgain);
-    await until("the turn is over", () => stored(runId).status === "completed");
-    assert.deepEqual((await client.log(session, 0)).lines, transcript(script, { session }), `SEED=${SEED}`);
-    assert.equal(upstream.counts(runId).starts, 1);
-  }
+  for (let round = 0; round < 3; round++) recoveries.push(await killAlone(runtime, `alone-${round}`, random));
   t.diagnostic(`SEED=${SEED} without a client the next line came: ${figures(recoveries)}`);
   assert.ok(Math.max(...recoveries) < ALONE_MS, figures(recoveries));
+});
+
+// The same at as many moments as with a client; a short watchdog keeps it within a minute.
+test(`the alarm alone finishes the turn over ${ROUNDS} kills`, { timeout: 300_000 }, async (t) => {
+  const random = seeded(SEED + 3);
+  const quick = await startRuntime({ vars: scriptedVars(upstream, { WATCHDOG_MS: 500 }) });
+  try {
+    const recoveries = [];
+    for (let round = 0; round < ROUNDS; round++)
+      recoveries.push(await killAlone(quick, `alone-quick-${round}`, random));
+    t.diagnostic(`SEED=${SEED} with a watchdog of 500 ms the next line came: ${figures(recoveries)}`);
+  } finally {
+    await quick.stop();
+  }
 });
 
 test("the demo agent's turn survives the kill too", { timeout: 60_000 }, async () => {

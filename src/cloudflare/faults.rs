@@ -82,12 +82,29 @@ impl<D: Driver> Driver for Faulty<D> {
     }
 }
 
+thread_local! {
+    static DIE_BEFORE_HEAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Resets the object before it answers, when a test has asked for that: once, whichever object of
+/// this module is asked next.
+pub async fn before_answer(session: &Session<WorkerPlatform>) {
+    if DIE_BEFORE_HEAD.replace(false) {
+        let state = JsValue::from(session.platform().state().as_raw());
+        if js::abort_soon(&state, "fault: died before the head").is_ok() {
+            std::future::pending().await
+        }
+    }
+}
+
 /// What a test asks for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Hook {
     panic: bool,
     die: bool,
+    #[serde(rename = "dieBeforeHead")]
+    die_before_head: bool,
     d1: Option<Fault>,
 }
 
@@ -125,6 +142,9 @@ pub async fn fetch(
     let hook: Hook = serde_json::from_slice(&request.bytes().await?).unwrap_or_default();
     if let Some(fault) = hook.d1 {
         session.platform().faulty().fault.set(fault);
+    }
+    if hook.die_before_head {
+        DIE_BEFORE_HEAD.set(true);
     }
     if hook.die {
         let state = JsValue::from(session.platform().state().as_raw());

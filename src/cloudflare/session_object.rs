@@ -49,6 +49,8 @@ impl SessionHost {
         let Ok(envelope) = serde_json::from_slice::<Envelope>(&request.bytes().await?) else {
             return body::refusal(&Problem::internal());
         };
+        #[cfg(feature = "faults")]
+        super::faults::before_answer(&self.session).await;
         let answer = self.session.handle(&envelope.caller, envelope.command);
         match answer.await {
             Ok(reply) => body::reply(reply, &self.served),
