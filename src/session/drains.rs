@@ -166,9 +166,7 @@ impl<P: Platform> Session<P> {
             Drained::Finished(_) => {
                 self.keep_shipping();
                 self.keep_telling();
-                if let Err(failure) = self.arm().await {
-                    self.log(run_id, &failure.to_string());
-                }
+                self.arm_or_log().await;
             }
             Drained::Fenced => self.log(run_id, "fenced"),
             // The alarm stands; it takes the run over.
@@ -183,10 +181,12 @@ impl<P: Platform> Session<P> {
     /// The platform fires it again after an error.
     pub async fn on_alarm(self: &Rc<Self>) -> Result<(), store::Error> {
         self.armed.set(None);
-        if !self.store.has_schema().await? {
-            return Ok(());
+        if !self.ready.get() {
+            if !self.store.has_schema().await? {
+                return Ok(());
+            }
+            self.store.migrate(self.now()).await?;
         }
-        self.store.migrate(self.now()).await?;
         let Some(session) = self.store.sole_session().await? else {
             return Ok(());
         };
@@ -264,6 +264,13 @@ impl<P: Platform> Session<P> {
                     .await
             }
             None => Ok(()),
+        }
+    }
+
+    /// As [`Session::arm`], where nobody waits for the outcome; the alarm that stands looks again.
+    pub(crate) async fn arm_or_log(&self) {
+        if let Err(failure) = self.arm().await {
+            self.log("alarm", &failure.to_string());
         }
     }
 

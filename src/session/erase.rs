@@ -21,11 +21,11 @@ impl<P: Platform> Session<P> {
                 .await?;
         }
         self.erased.set(false);
-        self.store
-            .bury(&session_key, self.now())
-            .await
-            .map_err(failed)?;
-        self.arm().await.map_err(failed)?;
+        let now = self.now();
+        // The alarm first: it finishes an erasure that this life doesn't.
+        let erase_at = now.saturating_add_unsigned(caps::ERASE_RETRY_MS);
+        self.arm_at(erase_at).await.map_err(failed)?;
+        self.store.bury(&session_key, now).await.map_err(failed)?;
         self.store.sync().await.map_err(failed)?;
         self.keep_erasing(&session_key);
         Ok(Reply::Json {

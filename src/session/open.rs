@@ -188,13 +188,12 @@ impl<P: Platform> Session<P> {
         };
         let wake_at = self.now().saturating_add_unsigned(config.watchdog_ms);
         let begin = self.begin(caller, submit, asked, session, content, &target, wake_at)?;
+        // The alarm first: one that finds no turn costs a look, a turn without one could be lost.
+        self.arm_at(wake_at).await.map_err(failed)?;
         if self.store.begin(&begin).await.map_err(failed)? == Begun::Taken {
             return Ok(false);
         }
         self.ready.set(true);
-        // The alarm belongs to the same commit as the turn: nothing was awaited in between that
-        // lets another event of this object run.
-        self.arm_at(wake_at).await.map_err(failed)?;
         self.store.sync().await.map_err(failed)?;
         self.start_drain(begin.run, true).await.map_err(failed)?;
         Ok(true)

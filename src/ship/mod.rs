@@ -67,53 +67,72 @@ impl<P: Platform> Session<P> {
 
     async fn ship_all(self: &Rc<Self>) {
         loop {
+            let wait_ms = self.ship_retry_ms();
+            if wait_ms > 0 {
+                if self.live_drain().is_none() {
+                    // Nothing else keeps the object in memory: its alarm tries again.
+                    self.arm_or_log().await;
+                    return;
+                }
+                self.ports().sleep(wait_ms).await;
+            }
             let soon = self.ship_state().soon.generation();
             let live = self.live_drain();
             let enough = live.as_ref().map(|live| live.shipping().generation());
             if let Some(live) = &live {
                 live.shipped();
             }
-            let wait_ms = match self.ship_pass().await {
-                Ok(Pass::Done) if self.ship_state().soon.generation() == soon => {
+            match self.ship_pass().await {
+                Ok(Pass::Done) => {
                     self.note_ship(None);
-                    return;
+                    if self.ship_state().soon.generation() == soon {
+                        return;
+                    }
+                    // Something came while it looked.
+                    continue;
                 }
-                // Something came while it looked.
-                Ok(Pass::Done) => continue,
-                Ok(Pass::Open) => {
-                    self.note_ship(None);
-                    self.ship_interval_ms()
-                }
+                Ok(Pass::Open) => self.note_ship(None),
                 Ok(Pass::Superseded) => {
                     self.superseded().await;
                     return;
                 }
-                Err(failure) => self.note_ship(Some(&failure)),
-            };
-            let failed = self.ship_state().failures.get() > 0;
-            let sleep = pin!(self.ports().sleep(wait_ms));
+                Err(failure) => {
+                    self.note_ship(Some(&failure));
+                    continue;
+                }
+            }
+            let sleep = pin!(self.ports().sleep(self.ship_interval_ms()));
+            let soon = self.ship_state().soon.changed(soon);
             match (live, enough) {
-                // After a failure the wait is the wait, whatever else comes.
-                _ if failed => sleep.await,
                 (Some(live), Some(enough)) => {
                     let enough = live.shipping().changed(enough);
-                    let soon = self.ship_state().soon.changed(soon);
                     select(sleep, select(enough, soon)).await;
                 }
                 _ => {
-                    select(sleep, self.ship_state().soon.changed(soon)).await;
+                    select(sleep, soon).await;
                 }
             }
         }
     }
 
-    /// Keeps count of failures; the wait before the next try.
-    fn note_ship(&self, failure: Option<&store::Error>) -> u64 {
+    /// What is left of the wait after a failure; whoever asks for a ship meanwhile waits it out.
+    fn ship_retry_ms(&self) -> u64 {
+        let now = self.ports().now_ms();
+        let left = self
+            .ship_state()
+            .retry_at
+            .get()
+            .map(|at| at.saturating_sub(now));
+        left.and_then(|left| u64::try_from(left).ok()).unwrap_or(0)
+    }
+
+    /// Keeps count of failures, and when the next try is due.
+    fn note_ship(&self, failure: Option<&store::Error>) {
         let state = self.ship_state();
         let Some(failure) = failure else {
             state.failures.set(0);
             state.retry_at.set(None);
-            return 0;
+            return;
         };
         let failures = state.failures.get().saturating_add(1);
         state.failures.set(failures);
@@ -129,7 +148,6 @@ impl<P: Platform> Session<P> {
             "ship failed"
         };
         self.log(what, &failure.to_string());
-        wait_ms
     }
 
     async fn ship_pass(self: &Rc<Self>) -> Result<Pass, store::Error> {
