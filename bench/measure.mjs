@@ -11,6 +11,14 @@ const TOKEN = /"delta":"token-(\d+) ","sentAt":([\d.]+)\}/g;
 /** The longest turn here is a burst stored event by event: some ten seconds, on a busy machine several times that. */
 const TURN_PATIENCE_MS = 180_000;
 
+/**
+ * Milliseconds of the machine's monotonic clock, which all its processes share. Two processes' `performance.timeOrigin`
+ * were seen to differ by several: each is the wall clock as it stood at that process' start.
+ */
+const clock = () => Number(process.hrtime.bigint()) / 1e6;
+/** What `performance.now()` is behind that clock; both run alike. */
+const BEHIND_MS = clock() - performance.now();
+
 /** Runs a turn of `script` at `url`; times in ms. `delaysMs` are from the upstream's write to the client's read. */
 export async function measureTurn(url, script, session) {
   const asked = performance.now();
@@ -32,11 +40,12 @@ export async function measureTurn(url, script, session) {
     // A line is there when its line feed is; bodies are ASCII, so a position is a byte.
     seen.push({ at: arrivedAt(text.indexOf("\n", match.index)), sentAt: Number(match[2]) });
   }
-  if (seen.length !== script.lines) throw new Error(`${session}: ${seen.length} of ${script.lines} lines: ${text.slice(0, 400)}`);
+  if (seen.length !== script.lines)
+    throw new Error(`${session}: ${seen.length} of ${script.lines} lines: ${text.slice(0, 400)}`);
   return {
     firstMs: seen[0].at - asked,
     totalMs: seen.at(-1).at - asked,
-    delaysMs: seen.map(({ at, sentAt }) => performance.timeOrigin + at - sentAt),
+    delaysMs: seen.map(({ at, sentAt }) => BEHIND_MS + at - sentAt),
   };
 }
 
@@ -57,9 +66,9 @@ function clockOfBytes(arrivals) {
 export async function clockOffset(url) {
   let best = { offsetMs: 0, errorMs: Infinity };
   for (let n = 0; n < 20; n++) {
-    const before = performance.timeOrigin + performance.now();
+    const before = clock();
     const theirs = Number(await (await fetch(`${url}/clock`)).text());
-    const after = performance.timeOrigin + performance.now();
+    const after = clock();
     const errorMs = (after - before) / 2;
     if (errorMs < best.errorMs) best = { offsetMs: theirs - (before + after) / 2, errorMs };
   }

@@ -128,9 +128,13 @@ export function markdown(result) {
   ];
   const clockMs = (Math.abs(clock.offsetMs) + clock.errorMs).toFixed(2);
   const load = `load ${machine.loadBefore.toFixed(1)} before and ${machine.loadAfter.toFixed(1)} after`;
-  const rounds = `rounds: ${plan.first} first tokens, ${plan.paced} × ${plan.pacedLines} lines, ${plan.bursts} bursts`;
+  const rounds = [
+    `${plan.first} first tokens`,
+    `${plan.paced} × ${plan.pacedLines} lines`,
+    `${plan.bursts} bursts`,
+  ].join(", ");
   return [
-    `${result.at}, ${machine.cores} × ${machine.processor}, Node ${machine.node}, ${load}; ${rounds};`,
+    `${result.at}, ${machine.cores} × ${machine.processor}, Node ${machine.node}, ${load}; rounds: ${rounds};`,
     `restart of workerd ${spread(result.recovery.restart)} ms; clocks agree within ${clockMs} ms.`,
     "",
     ...table.map((cells) => `| ${cells.join(" | ")} |`),

@@ -14,7 +14,8 @@ const CHUNK_BYTES = 64 * 1024;
 const asked = new Set();
 const bursts = new Map();
 
-const clock = () => performance.timeOrigin + performance.now();
+/** Milliseconds of the machine's monotonic clock, which all its processes share. */
+const clock = () => Number(process.hrtime.bigint()) / 1e6;
 
 const frame = (n, type, data) => `id: e${n}\ndata: {"type":"${type}","data":${data}}\n\n`;
 

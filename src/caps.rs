@@ -162,3 +162,6 @@ pub const EXPIRY_RUNS: u32 = 200;
 pub const EXPIRY_BATCHES: usize = 15;
 
 const _: () = assert!(2 * EXPIRY_BATCHES + 4 <= PASS_STATEMENTS);
+/// A turn's first ship waits this long, or until the turn is over: less than an upstream thinks, so
+/// that it costs no first token, and short beside the time in which a storage is lost.
+pub const SHIP_FIRST_MS: u64 = 250;

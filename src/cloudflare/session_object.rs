@@ -46,7 +46,7 @@ impl SessionHost {
         if request.path().starts_with("/__faults") {
             return super::faults::fetch(&self.session, request).await;
         }
-        let Ok(envelope) = serde_json::from_slice::<Envelope>(&request.bytes().await?) else {
+        let Ok(envelope) = serde_json::from_str::<Envelope>(&request.text().await?) else {
             return body::refusal(&Problem::internal());
         };
         #[cfg(feature = "faults")]

@@ -52,10 +52,16 @@ impl<P: Platform> Session<P> {
 
     /// Loads the session from D1, if D1 has it.
     async fn hydrate(&self, session_key: &str) -> Result<bool, store::Error> {
-        let durable = self.durable().await?;
-        let Some(before) = durable.session(session_key).await? else {
+        // A new session's first token waits for this read, so it isn't preceded by another one that
+        // asks for the schema's version; where there is no schema yet it fails and is repeated.
+        let before = match self.durable.session(session_key).await {
+            Ok(before) => before,
+            Err(_) => self.durable().await?.session(session_key).await?,
+        };
+        let Some(before) = before else {
             return Ok(false);
         };
+        let durable = self.durable().await?;
         let birth = self.token();
         // From here on the life before can ship nothing: what is read below stays true.
         if !durable.claim(session_key, &before.birth, &birth).await? {

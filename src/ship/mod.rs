@@ -66,6 +66,13 @@ impl<P: Platform> Session<P> {
     }
 
     async fn ship_all(self: &Rc<Self>) {
+        if let Some(live) = self.live_drain() {
+            // The upstream is asked first: a ship reads the storage a dozen times, and the turn's
+            // first token would wait for it.
+            let since = live.shipping().generation();
+            let sleep = pin!(self.ports().sleep(caps::SHIP_FIRST_MS));
+            select(sleep, live.shipping().changed(since)).await;
+        }
         loop {
             let wait_ms = self.ship_retry_ms();
             if wait_ms > 0 {
