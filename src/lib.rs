@@ -33,5 +33,5 @@ pub mod config;
 pub mod ids;
 pub mod ports;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "worker-entry"))]
 mod cloudflare;

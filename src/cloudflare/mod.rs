@@ -5,9 +5,7 @@
 
 mod body;
 mod d1;
-#[cfg(feature = "worker-entry")]
 mod demo_object;
-#[cfg(feature = "worker-entry")]
 mod entry;
 #[cfg(feature = "faults")]
 mod faults;
