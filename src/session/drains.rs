@@ -268,7 +268,7 @@ impl<P: Platform> Session<P> {
     }
 
     /// As [`Session::arm`], where nobody waits for the outcome; the alarm that stands looks again.
-    pub(crate) async fn arm_or_log(&self) {
+    pub(super) async fn arm_or_log(&self) {
         if let Err(failure) = self.arm().await {
             self.log("alarm", &failure.to_string());
         }

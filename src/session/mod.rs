@@ -1,7 +1,7 @@
 //! The supervisor of one session: opens, joins, resumes or replays its turns.
 //!
 //! Owns what may happen to a session and in which order; each file is one thing that can be asked
-//! of it. It doesn't own the drain (`turn/`), the records (`store/`) or D1's copy (`ship/`).
+//! of it. It doesn't own the drain (`turn/`), the records (`store/`) or what a ship carries (`ship/`).
 //! Invariant: nothing in memory here that can't be rebuilt from the object's storage, and nothing
 //! in that storage, but for the unshipped tail, that can't be rebuilt from D1 and the upstream.
 
@@ -15,6 +15,7 @@ mod open;
 mod platform;
 mod read;
 mod rehydrate;
+mod shipping;
 mod state;
 mod steer;
 mod sweep;
@@ -29,7 +30,7 @@ pub use sweep::{list_runs, sweep};
 use crate::config::ObjectConfig;
 use crate::ids;
 use crate::ports::{Clock, Entropy, Log, Spawn};
-use crate::ship::{ShipState, Timed};
+use crate::ship::Timed;
 use crate::store::{self, Section, SqlStore, Store};
 use crate::turn::{Live, Wake};
 use crate::wire::Framing;
@@ -37,6 +38,7 @@ use crate::wire::json;
 use crate::wire::problem::Problem;
 use crate::wire::request::Submit;
 use serde::{Deserialize, Serialize};
+use shipping::ShipState;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -235,19 +237,7 @@ impl<P: Platform> Session<P> {
         }
     }
 
-    pub(crate) fn ports(&self) -> &P::Ports {
-        self.platform.ports()
-    }
-
-    pub(crate) const fn ship_state(&self) -> &ShipState {
-        &self.ship
-    }
-
-    pub(crate) const fn object_store(&self) -> &SqlStore<P::Object> {
-        &self.store
-    }
-
-    pub(crate) fn live_drain(&self) -> Option<Rc<Live>> {
+    fn live_drain(&self) -> Option<Rc<Live>> {
         self.live
             .borrow()
             .as_ref()
@@ -255,18 +245,18 @@ impl<P: Platform> Session<P> {
             .cloned()
     }
 
-    pub(crate) fn ship_interval_ms(&self) -> u64 {
+    fn ship_interval_ms(&self) -> u64 {
         self.config().unwrap_or_default().ship_interval_ms
     }
 
     /// An open run is shipped, or looked at by the alarm, within this many ms.
-    pub(crate) fn look_again_ms(&self) -> u64 {
+    fn look_again_ms(&self) -> u64 {
         let config = self.config().unwrap_or_default();
         config.watchdog_ms.saturating_add(config.ship_interval_ms)
     }
 
     /// Forgets the storage: the next call hydrates it from D1.
-    pub(crate) async fn forget_storage(&self) -> Result<(), store::Error> {
+    async fn forget_storage(&self) -> Result<(), store::Error> {
         self.ready.set(false);
         self.store.forget().await?;
         self.store.sync().await
@@ -276,7 +266,7 @@ impl<P: Platform> Session<P> {
         self.platform.ports().now_ms()
     }
 
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.platform.ports().spawn(task);
     }
 
@@ -290,7 +280,7 @@ impl<P: Platform> Session<P> {
     }
 
     /// One line for the operator about the object itself.
-    pub(crate) fn log(&self, what: &str, why: &str) {
+    fn log(&self, what: &str, why: &str) {
         self.platform.ports().log(&format!(
             r#"{{"object":{},"why":{}}}"#,
             json::quote(what),
@@ -355,9 +345,7 @@ impl<P: Platform> Session<P> {
     }
 
     /// The durable store with its schema brought up to date at first use.
-    pub(crate) async fn durable(
-        &self,
-    ) -> Result<&SqlStore<Timed<P::Ports, P::Durable>>, store::Error> {
+    async fn durable(&self) -> Result<&SqlStore<Timed<P::Ports, P::Durable>>, store::Error> {
         if !self.durable_ready.get() {
             self.durable.migrate(self.now()).await?;
             self.durable_ready.set(true);

@@ -1,0 +1,293 @@
+//! Shipping: carries what changed in the object into D1, behind the turn.
+//!
+//! Owns when and in which order; what is carried and what the answer means is `ship/`. A turn never
+//! waits for it and never notices its failures. Invariant: ships of one object go one after another.
+
+use super::{Platform, Session};
+use crate::caps;
+use crate::ports::{Clock, Timer};
+use crate::ship::{Verdict, as_of, judge, pack, retry_ms};
+use crate::store::{self, LogRow, Run, Shipment, Store, Unshipped};
+use crate::turn::{Stop, Wake};
+use futures_util::future::select;
+use std::cell::Cell;
+use std::pin::pin;
+use std::rc::Rc;
+
+/// What an object's memory holds of its shipping.
+#[derive(Debug, Default)]
+pub(super) struct ShipState {
+    running: Cell<bool>,
+    failures: Cell<u32>,
+    retry_at: Cell<Option<i64>>,
+    soon: Rc<Wake>,
+}
+
+impl ShipState {
+    /// When the next try is due after a failure, Unix ms.
+    pub(super) fn retry_at(&self) -> Option<i64> {
+        self.retry_at.get()
+    }
+}
+
+/// How one pass over the unshipped runs ended.
+enum Pass {
+    /// D1 has everything.
+    Done,
+    /// D1 has everything but what open runs will add.
+    Open,
+    /// Another life of this session owns it.
+    Superseded,
+}
+
+impl<P: Platform> Session<P> {
+    /// Starts shipping unless it is under way; then has it look at once.
+    pub(super) fn keep_shipping(self: &Rc<Self>) {
+        if self.ship.running.replace(true) {
+            self.ship_soon();
+            return;
+        }
+        let session = Rc::clone(self);
+        self.spawn(async move {
+            session.ship_all().await;
+            session.ship.running.set(false);
+        });
+    }
+
+    /// Something changed that should be in D1 soon.
+    pub(super) fn ship_soon(&self) {
+        self.ship.soon.wake();
+    }
+
+    async fn ship_all(self: &Rc<Self>) {
+        if let Some(live) = self.live_drain() {
+            // The upstream is asked first: a ship reads the storage a dozen times, and the turn's
+            // first token would wait for it.
+            let since = live.shipping().generation();
+            let sleep = pin!(self.platform.ports().sleep(caps::SHIP_FIRST_MS));
+            select(sleep, live.shipping().changed(since)).await;
+        }
+        loop {
+            let wait_ms = self.ship_retry_ms();
+            if wait_ms > 0 {
+                if self.live_drain().is_none() {
+                    // Nothing else keeps the object in memory: its alarm tries again.
+                    self.arm_or_log().await;
+                    return;
+                }
+                self.platform.ports().sleep(wait_ms).await;
+            }
+            let soon = self.ship.soon.generation();
+            let live = self.live_drain();
+            let enough = live.as_ref().map(|live| live.shipping().generation());
+            if let Some(live) = &live {
+                live.shipped();
+            }
+            match self.ship_pass().await {
+                Ok(Pass::Done) => {
+                    self.note_ship(None);
+                    if self.ship.soon.generation() == soon {
+                        return;
+                    }
+                    // Something came while it looked.
+                    continue;
+                }
+                Ok(Pass::Open) => self.note_ship(None),
+                Ok(Pass::Superseded) => {
+                    self.superseded().await;
+                    return;
+                }
+                Err(failure) => {
+                    self.note_ship(Some(&failure));
+                    continue;
+                }
+            }
+            let sleep = pin!(self.platform.ports().sleep(self.ship_interval_ms()));
+            let soon = self.ship.soon.changed(soon);
+            match (live, enough) {
+                (Some(live), Some(enough)) => {
+                    let enough = live.shipping().changed(enough);
+                    select(sleep, select(enough, soon)).await;
+                }
+                _ => {
+                    select(sleep, soon).await;
+                }
+            }
+        }
+    }
+
+    /// What is left of the wait after a failure; whoever asks for a ship meanwhile waits it out.
+    fn ship_retry_ms(&self) -> u64 {
+        let now = self.platform.ports().now_ms();
+        let left = self.ship.retry_at.get().map(|at| at.saturating_sub(now));
+        left.and_then(|left| u64::try_from(left).ok()).unwrap_or(0)
+    }
+
+    /// Keeps count of failures, and when the next try is due.
+    fn note_ship(&self, failure: Option<&store::Error>) {
+        let state = &self.ship;
+        let Some(failure) = failure else {
+            state.failures.set(0);
+            state.retry_at.set(None);
+            return;
+        };
+        let failures = state.failures.get().saturating_add(1);
+        state.failures.set(failures);
+        let full = matches!(failure, store::Error::Unavailable(failure) if failure.full);
+        let wait_ms = retry_ms(failures, full);
+        let now = self.platform.ports().now_ms();
+        state
+            .retry_at
+            .set(Some(now.saturating_add_unsigned(wait_ms)));
+        let what = if full {
+            "durable store is full"
+        } else {
+            "ship failed"
+        };
+        self.log(what, &failure.to_string());
+    }
+
+    async fn ship_pass(self: &Rc<Self>) -> Result<Pass, store::Error> {
+        let durable = self.durable().await?;
+        let object = &self.store;
+        let Some(session) = object.sole_session().await? else {
+            return Ok(Pass::Done);
+        };
+        if session.deleted_at.is_some() {
+            return Ok(Pass::Done);
+        }
+        let mut open = false;
+        for known in object.unshipped(caps::LIST_LIMIT).await? {
+            let mut known = known;
+            loop {
+                let Some(run) = object.run(&known.run_id).await? else {
+                    break;
+                };
+                let end = object.log_end(&run.run_id).await?;
+                if run.rev <= known.rev && end <= known.lines {
+                    open |= !run.state.status.is_terminal();
+                    break;
+                }
+                let shipment = self.shipment(&session, &run, &known, end).await?;
+                let held = durable.ship(&shipment).await?;
+                match judge(&session.birth, &shipment.run, held.as_ref()) {
+                    Verdict::Superseded => return Ok(Pass::Superseded),
+                    Verdict::Absent => return Err(lost()),
+                    Verdict::Holds { rev, lines } => {
+                        object.mark_shipped(&run.run_id, rev, lines).await?;
+                        known.rev = rev;
+                        known.lines = lines;
+                    }
+                }
+            }
+        }
+        Ok(if open { Pass::Open } else { Pass::Done })
+    }
+
+    /// The next prefix of a run: all of it, or as much as one ship takes.
+    async fn shipment(
+        &self,
+        session: &store::Session,
+        run: &Run,
+        known: &Unshipped,
+        log_end: u64,
+    ) -> Result<Shipment, store::Error> {
+        let object = &self.store;
+        let (from_seq, rows) = self.rows_from(&run.run_id, known.lines).await?;
+        let log = pack(rows, from_seq);
+        let end = log.last().map_or(known.lines, LogRow::next_seq);
+        let attempt = match log.last() {
+            Some(row) => row.attempt,
+            None => run.state.attempts.last().map_or(1, |last| last.number),
+        };
+        let events = object
+            .events_since(&run.run_id, known.rev, caps::SHIP_ROWS)
+            .await?;
+        let more_events = events.len() as u64 >= u64::from(caps::SHIP_ROWS);
+        let whole = end >= log_end && !more_events;
+        let messages = object.messages_since(&session.session_key, run.turn_index, known.rev);
+        let mut messages = messages.await?;
+        // The assistant's message belongs to the ending.
+        messages.retain(|message| whole || message.role == store::Role::User);
+        let mut shipped = as_of(run, end, whole, attempt);
+        shipped.log_home = store::LogHome::D1;
+        if !shipped.state.status.is_terminal() {
+            // The sweep looks after a run that wasn't shipped for so long.
+            let soon = self.look_again_ms();
+            shipped.state.wake_at =
+                Some(self.platform.ports().now_ms().saturating_add_unsigned(soon));
+        }
+        if let Some(last) = events.last().filter(|_| more_events) {
+            // What was emitted later goes with the next ship.
+            shipped.rev = shipped.rev.min(last.rev);
+        }
+        Ok(Shipment {
+            session: session.clone(),
+            run: shipped,
+            from_seq,
+            log,
+            messages,
+            steps: if whole {
+                object
+                    .steps_since(&run.run_id, known.rev, caps::SHIP_ROWS)
+                    .await?
+            } else {
+                Vec::new()
+            },
+            events,
+        })
+    }
+
+    /// Rows from the first one that holds an unshipped line on; and where that row begins.
+    async fn rows_from(
+        &self,
+        run_id: &str,
+        lines: u64,
+    ) -> Result<(u64, Vec<LogRow>), store::Error> {
+        let mut rows: Vec<LogRow> = Vec::new();
+        let mut bytes = 0;
+        let mut next = lines;
+        loop {
+            let page = self.store.log(run_id, next, caps::LOG_PAGE_ROWS).await?;
+            let before = next;
+            for row in page {
+                if row.next_seq() <= next {
+                    continue;
+                }
+                if !rows.is_empty() && bytes + row.lines.len() > caps::SHIP_CHUNK_BYTES {
+                    return Ok((first_seq(&rows, lines), rows));
+                }
+                bytes += row.lines.len();
+                next = row.next_seq();
+                rows.push(row);
+            }
+            if next == before {
+                return Ok((first_seq(&rows, lines), rows));
+            }
+        }
+    }
+
+    /// Another life of this session owns it: nothing more is written, and followers are cut.
+    async fn superseded(self: &Rc<Self>) {
+        self.log("superseded", "another life of this session owns it");
+        if let Some(live) = self.live_drain() {
+            live.stop(Stop::Superseded);
+        }
+        if let Err(failure) = self.forget_storage().await {
+            self.log("superseded", &failure.to_string());
+        }
+    }
+}
+
+fn first_seq(rows: &[LogRow], lines: u64) -> u64 {
+    rows.first().map_or(lines, |row| row.first_seq)
+}
+
+/// D1 answered, yet it doesn't have what it was given: as good as no answer.
+fn lost() -> store::Error {
+    store::Error::Unavailable(store::DriverError {
+        message: "the durable store does not hold what was shipped".to_owned(),
+        unknown: true,
+        full: false,
+    })
+}
