@@ -1,0 +1,96 @@
+// `make dev` as a newcomer runs it: configuration by environment, a kill in mid-sentence, a start on the same
+// state, and nothing left behind by Ctrl-C.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, before, test } from "node:test";
+import { Client, PersistentClient } from "./client.mjs";
+import { until } from "./harness.mjs";
+import { ScriptedUpstream, scriptedVars, transcript } from "./upstream.mjs";
+
+const ROOT = resolve(import.meta.dirname, "..");
+
+let upstream, stateDir, port;
+before(async () => {
+  upstream = await ScriptedUpstream.start();
+  stateDir = await mkdtemp(join(tmpdir(), "steadfast-dev-"));
+  port = await freePort();
+});
+after(async () => {
+  await upstream?.close();
+  await rm(stateDir, { recursive: true, force: true });
+});
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((listening) => server.once("listening", listening));
+  const { port: free } = server.address();
+  await new Promise((closed) => server.close(closed));
+  return free;
+}
+
+/** `make dev` in a process group of its own, as a terminal would start it. */
+async function makeDev(vars) {
+  const env = { ...process.env, PORT: String(port), STATE_DIR: stateDir, ...vars };
+  const child = spawn("make", ["dev"], { cwd: ROOT, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
+  const exited = new Promise((done) => child.once("exit", done));
+  const url = `http://127.0.0.1:${port}`;
+  const healthy = () => fetch(`${url}/healthz`, { signal: AbortSignal.timeout(1_000) }).then((a) => a.ok, () => false);
+  await until(`make dev answers: ${output}`, async () => child.exitCode !== null || (await healthy()), { everyMs: 100 });
+  assert.equal(child.exitCode, null, output);
+  return { url, group: child.pid, exited };
+}
+
+/** The living processes of a group, by what the system says of each. */
+function members(group) {
+  const alive = [];
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const [, name, state, pgrp] = /^\d+ \((.*)\) (\S) \d+ (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, "utf8"));
+      if (Number(pgrp) === group && state !== "Z") alive.push({ pid: Number(pid), name });
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return alive;
+}
+
+test(
+  "make dev: the environment reaches the Worker, a turn survives a kill and a new start, Ctrl-C leaves nothing",
+  { timeout: 180_000, skip: process.platform !== "linux" && "reads /proc" },
+  async () => {
+    const vars = { ...scriptedVars(upstream), UPSTREAM_KEY: "dev-key", WATCHDOG_MS: "1000" };
+    const script = { lines: 150, delayMs: 20 };
+    const first = await makeDev(vars);
+    const where = { url: first.url };
+    const reader = new PersistentClient(where, "dev-kill", 0);
+    const finished = reader.run({ message: "go", metadata: { script } });
+    finished.catch(() => {});
+    await until("the middle of the turn", () => reader.lines.length > 30);
+    for (const { pid, name } of members(first.group)) if (name === "workerd") process.kill(pid, "SIGKILL");
+    process.kill(-first.group, "SIGINT");
+    await first.exited;
+    await until("nothing is left", () => members(first.group).length === 0, { ms: 10_000 });
+
+    const second = await makeDev(vars);
+    try {
+      assert.deepEqual(await finished, transcript(script, { session: "dev-kill" }));
+      const counts = upstream.counts("dev:dev-kill:0");
+      assert.equal(counts.starts, 1);
+      assert.equal(counts.headers[0].authorization, "Bearer dev-key");
+      const demo = await new Client(where).post("/v1/sessions/other/turns", { message: "x", upstream: "none" });
+      assert.equal(demo.status, 400, "only configured upstreams can be named");
+    } finally {
+      process.kill(-second.group, "SIGINT");
+      await second.exited;
+    }
+    await until("nothing is left", () => members(second.group).length === 0, { ms: 10_000 });
+  },
+);
