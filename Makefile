@@ -22,10 +22,10 @@ test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 	@exec sh scripts/test.sh
 
 bench: build ## Measure the built Worker in workerd
-	@. scripts/env.sh && exec node bench/run.mjs
+	@. scripts/env.sh && exec node --disable-warning=ExperimentalWarning bench/run.mjs
 
-golden: ## Write the golden files anew; read the diff before committing it
-	@GOLDEN=update cargo test --locked --test it
+golden: build ## Write the golden files anew; read the diff before committing it
+	@. scripts/env.sh && GOLDEN=update exec node --test miniflare/golden.test.mjs
 
 clean: ## Remove what was built; node_modules, state and the user's cache stay
 	@rm -rf build build-faults target .wrangler

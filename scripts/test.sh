@@ -38,5 +38,5 @@ phase "native tests" cargo test --locked
 phase "build" sh scripts/build.sh
 phase "build with faults" sh scripts/build.sh faults
 phase "wrangler deploy --dry-run" wrangler deploy --dry-run
-phase "Worker tests in workerd" node --test --test-concurrency=1 "miniflare/*.test.mjs"
+phase "Worker tests in workerd" node --disable-warning=ExperimentalWarning --test --test-concurrency=2 "miniflare/*.test.mjs"
 printf '\n== all passed: %s s\n' "$(($(date +%s) - started))"

@@ -1,3 +1,8 @@
 //! Everything that is tested through the crate's boundary, in one binary.
 
+mod crash;
+mod session;
 mod store;
+mod support;
+mod tidy;
+mod turn;

@@ -1,0 +1,97 @@
+//! How long lines are kept: in the object, in D1, and what is answered after.
+
+use super::{keyed, run_turn, scene};
+use crate::support::{Client, Object, Script, TENANT, World, submit};
+use steadfast::caps;
+use steadfast::store::LogHome;
+
+fn replay(world: &World, object: &Object) -> Client {
+    let client = object.submit(keyed("k", "hello"));
+    world.settle();
+    client
+}
+
+#[test]
+fn a_log_is_kept_by_the_object_for_a_month_and_expires_behind_it() {
+    let expected = Script::standard().log(TENANT, "s", 0);
+    let (world, object) = scene();
+    run_turn(&world, &object, keyed("k", "hello"));
+    for day in 1..30 {
+        world.run_days(1);
+        world.sweep();
+        let d1 = world.dump(&object);
+        let home = if day < 7 {
+            LogHome::D1
+        } else {
+            LogHome::Expired
+        };
+        assert_eq!(d1.runs[0].0.log_home, home, "day {day}");
+        assert_eq!(d1.runs[0].1.is_empty(), home == LogHome::Expired);
+    }
+    // A turn in between makes the object look at everything it keeps.
+    run_turn(&world, &object, submit("more"));
+    world.run_for(60_000);
+    assert_eq!(replay(&world, &object).log(), expected);
+    world.run_days(2);
+    let (run, log, _) = &object.dump().runs[0];
+    assert_eq!((run.log_home, log.as_str()), (LogHome::D1, ""));
+    let [again, follow] = [replay(&world, &object), object.follow(0, 5)];
+    world.settle();
+    assert_eq!(
+        [again.brief(), follow.brief()],
+        ["410 log_expired", "410 log_expired"]
+    );
+    // The transcript stays, and what is younger.
+    assert_eq!(object.dump().messages.len(), 4);
+    assert_eq!(
+        object.dump().runs[1].1,
+        Script::standard().log(TENANT, "s", 1)
+    );
+}
+
+#[test]
+fn without_its_object_a_log_lives_as_long_as_d1s_copy() {
+    let expected = Script::standard().log(TENANT, "s", 0);
+    let (world, object) = scene();
+    run_turn(&world, &object, keyed("k", "hello"));
+    object.lose_storage();
+    world.run_days(6);
+    world.sweep();
+    let client = replay(&world, &object);
+    assert_eq!(
+        (client.brief().as_str(), client.log()),
+        ("replayed", expected)
+    );
+    world.run_days(2);
+    world.sweep();
+    assert_eq!(replay(&world, &object).brief(), "410 log_expired");
+}
+
+#[test]
+fn retention_works_in_bounded_batches() {
+    let (world, object) = scene();
+    world.upstream.play(Script::short());
+    let a_pass = caps::PASS_STATEMENTS / 2;
+    for _ in 0..a_pass + 5 {
+        run_turn(&world, &object, submit("hello"));
+    }
+    let kept = |object: &Object| {
+        let runs = object.dump().runs;
+        runs.iter()
+            .filter(|run| run.0.log_home == LogHome::Object)
+            .count()
+    };
+    world.run_days(29);
+    assert_eq!(kept(&object), a_pass + 5);
+    // All of them have expired, and nobody has looked yet.
+    object.end();
+    let alarm = object.alarm().expect("retention is due");
+    let late = world.sim.now() + 3 * caps::DAY_MS as i64;
+    object.delay_alarm(late);
+    assert!(alarm < late);
+    world.sim.run_until(late);
+    assert_eq!(kept(&object), 5);
+    world.settle();
+    assert_eq!(kept(&object), 0);
+    assert_eq!(object.alarm(), None);
+}

@@ -1,0 +1,224 @@
+//! D1 behind a session: down, full, hanging, late, forgetful; the turn never notices.
+
+use super::{run_turn, scene};
+use crate::support::{Fault, Object, Script, TENANT, World, assert_shipped, submit};
+use std::cell::Cell;
+use std::rc::Rc;
+use steadfast::caps;
+use steadfast::store::Status;
+
+/// How long a turn takes from its submit to its client's last byte, in ms.
+fn turn_ms(world: &World, object: &Object, message: &str) -> i64 {
+    let from = world.sim.now();
+    let client = object.submit(submit(message));
+    world.run_for(5_000);
+    assert!(client.has_ended(), "{}", client.brief());
+    client.ended_at() - from
+}
+
+/// A session with one turn behind it, and how long its second takes when D1 is well.
+fn second_turn_ms() -> i64 {
+    let (world, object) = scene();
+    run_turn(&world, &object, submit("one"));
+    turn_ms(&world, &object, "two")
+}
+
+#[test]
+fn d1_catches_up_in_order_after_turns_it_missed() {
+    let well = second_turn_ms();
+    for fault in [
+        Fault::Refused,
+        Fault::Hangs,
+        Fault::AnswerLost,
+        Fault::Late(15_000),
+    ] {
+        let (world, object) = scene();
+        run_turn(&world, &object, submit("one"));
+        world.d1.fail(move |_| Some(fault));
+        for message in ["two", "three", "four"] {
+            assert_eq!(turn_ms(&world, &object, message), well, "{fault:?}");
+        }
+        world.run_for(120_000);
+        // Without answers the ship can't know that the second turn has landed, and goes on in order.
+        let held = match fault {
+            Fault::Refused | Fault::Hangs | Fault::Full => 1,
+            Fault::AnswerLost | Fault::Late(_) => 2,
+        };
+        assert_eq!(world.dump(&object).runs.len(), held, "{fault:?}");
+        world.d1.heal();
+        world.settle();
+        assert_shipped(&world, &object);
+        assert_eq!(
+            world.dump(&object).runs[3].1,
+            Script::standard().log(TENANT, "s", 3)
+        );
+    }
+}
+
+#[test]
+fn what_must_be_read_from_d1_and_cannot_be_is_refused_before_the_head() {
+    let (world, object) = scene();
+    world.d1.fail(|_| Some(Fault::Refused));
+    let refused = object.submit(submit("hello"));
+    world.settle();
+    assert_eq!(refused.brief(), "503 store_unavailable");
+    assert_eq!(world.upstream.started(), [] as [&str; 0]);
+    world.d1.heal();
+    let client = run_turn(&world, &object, submit("hello"));
+    assert_eq!(client.log(), Script::standard().log(TENANT, "s", 0));
+}
+
+#[test]
+fn a_full_d1_is_not_asked_hot_and_catches_up_when_it_has_room() {
+    let well = second_turn_ms();
+    let (world, object) = scene();
+    run_turn(&world, &object, submit("one"));
+    let before = world.d1.calls().len();
+    world.d1.fail(|_| Some(Fault::Full));
+    for message in ["two", "three"] {
+        assert_eq!(turn_ms(&world, &object, message), well);
+    }
+    let hour = 3_600_000;
+    world.run_for(hour);
+    let calls = world.d1.calls().len() - before;
+    let patient = usize::try_from(hour / caps::SHIP_FULL_RETRY_MS).expect("it is small");
+    assert!(
+        (2..=patient + 3).contains(&calls),
+        "{calls} calls in an hour"
+    );
+    world.d1.heal();
+    world.settle();
+    assert_shipped(&world, &object);
+}
+
+#[test]
+fn an_older_ship_that_lands_late_undoes_nothing() {
+    for nth in 1.. {
+        let world = World::new(0);
+        world.set("SHIP_INTERVAL_MS", "100");
+        let object = world.object("s");
+        let count = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&count);
+        // Later than the ship waits, so that newer ones overtake it.
+        world.d1.fail(move |batch| {
+            let ships = batch
+                .iter()
+                .any(|statement| statement.sql.contains("INTO runs"));
+            counted.set(counted.get() + usize::from(ships));
+            (ships && counted.get() == nth).then_some(Fault::Late(90_000))
+        });
+        let client = object.submit(submit("hello"));
+        world.run_for(60_000);
+        assert_eq!(client.log(), Script::standard().log(TENANT, "s", 0));
+        if count.get() < nth {
+            assert!(nth > 4, "a turn has more ships than {nth}");
+            return;
+        }
+        assert_shipped(&world, &object);
+        let before = world.dump(&object);
+        world.run_for(120_000);
+        assert_eq!(
+            world.dump(&object),
+            before,
+            "the {nth}-th ship undid something"
+        );
+        world.settle();
+        assert_shipped(&world, &object);
+    }
+}
+
+/// More than one ship takes at once.
+fn large() -> Script {
+    let text = "x".repeat(200_000);
+    let data = format!(r#"{{"part":{{"id":"p1","type":"text"}},"delta":"{text}"}}"#).leak();
+    Script {
+        frames: vec![("message.part.updated", data, data); 12],
+        message: format!("\"{}\"", text.repeat(12)).leak(),
+        ..Script::short()
+    }
+}
+
+#[test]
+fn a_part_of_a_finished_turn_in_d1_is_a_resume_point() {
+    let expected = large().log(TENANT, "s", 0);
+    let (world, object) = scene();
+    world.upstream.play(large());
+    object.submit(submit("hello"));
+    world.run_for(100);
+    world.d1.fail(|_| Some(Fault::Refused));
+    world.run_for(2_000);
+    assert_eq!(object.dump().runs[0].0.state.status, Status::Completed);
+    let shipped = || world.dump(&object).runs;
+    assert_eq!(shipped(), []);
+    world.d1.heal();
+    while shipped().is_empty() {
+        world.run_for(5);
+    }
+    let (part, log, _) = shipped().remove(0);
+    assert!(expected.starts_with(&log) && log.len() < expected.len());
+    assert_eq!(part.state.status, Status::Running);
+    assert_eq!((part.state.finished_at, part.state.outcome), (None, None));
+    assert_eq!(world.dump(&object).messages.len(), 1);
+    object.lose_storage();
+    let client = object.submit(super::at_index(0, "hello"));
+    world.settle();
+    assert_eq!(
+        (client.brief().as_str(), client.log()),
+        ("resumed", expected)
+    );
+    assert_eq!(world.upstream.started(), ["acme:s:0"]);
+    assert_shipped(&world, &object);
+}
+
+#[test]
+fn a_new_life_loads_a_long_session_and_goes_on() {
+    let (world, object) = scene();
+    world.upstream.play(Script::short());
+    // More than one page of runs and of messages.
+    let turns = u64::from(caps::HYDRATION_ROWS) + 2;
+    for _ in 0..turns {
+        run_turn(&world, &object, submit("again"));
+    }
+    let before = world.dump(&object);
+    object.lose_storage();
+    let next = run_turn(&world, &object, submit("after"));
+    assert_eq!(next.log(), Script::short().log(TENANT, "s", turns));
+    assert_shipped(&world, &object);
+    let after = world.dump(&object);
+    assert_eq!(after.runs[..before.runs.len()], before.runs);
+    let bodies = world.upstream.asked();
+    let last: serde_json::Value =
+        serde_json::from_str(&bodies.last().expect("it was asked").body).expect("it is JSON");
+    assert_eq!(last["history"].as_array().map(Vec::len), Some(50));
+}
+
+#[test]
+fn the_sweep_names_runs_that_nobody_looks_after_and_no_others() {
+    let (world, object) = scene();
+    world.upstream.play(Script {
+        pace_ms: 20_000,
+        ..Script::standard()
+    });
+    let client = object.submit(submit("hello"));
+    for _ in 0..3 {
+        world.run_for(60_000);
+        assert_eq!(
+            world.sweep(),
+            [] as [&str; 0],
+            "a run that is under way is left alone"
+        );
+    }
+    object.lose_storage();
+    world.run_for(40_000);
+    assert_eq!(world.sweep(), [] as [&str; 0], "so long is not too long");
+    world.run_for(35_000);
+    assert_eq!(world.sweep(), ["acme:s:0"]);
+    object.ask(steadfast::session::Command::Poke(0));
+    world.run_for(10_000);
+    assert_eq!(world.sweep(), [] as [&str; 0]);
+    world.settle();
+    let dump = world.dump(&object);
+    assert_eq!(dump.runs[0].0.state.status, Status::Completed);
+    assert!(dump.runs[0].1.starts_with(&client.log()));
+    assert_eq!(world.sweep(), [] as [&str; 0]);
+}

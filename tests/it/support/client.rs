@@ -1,0 +1,146 @@
+//! A client of the simulated world: what it was answered, and every byte it saw.
+//!
+//! Owns the reading of an answer. The bytes outlive the object's life that sent them.
+
+use super::executor::Sim;
+use super::platform::SimPlatform;
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::rc::Rc;
+use steadfast::session::{Caller, Command, Mode, Reply, Session};
+use steadfast::wire::line;
+use steadfast::wire::problem::Problem;
+
+/// How fast a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At once.
+    Eager,
+    /// One piece of the body, then never again.
+    Stops,
+    /// One piece each so many ms.
+    Slow(u64),
+}
+
+/// The head of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Lines, as a submit's mode says or as a follow.
+    Lines(Option<Mode>),
+    /// JSON.
+    Json(u16, String),
+    /// 204.
+    NoContent,
+    /// A problem.
+    Refused(Problem),
+}
+
+/// One request and its answer. Clones share it.
+#[derive(Clone, Default)]
+pub struct Client(Rc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    answer: RefCell<Option<Answer>>,
+    answered_at: Cell<i64>,
+    bytes: RefCell<Vec<u8>>,
+    ended: Cell<bool>,
+    ended_at: Cell<i64>,
+}
+
+impl Client {
+    pub(super) async fn serve(
+        &self,
+        sim: &Sim,
+        session: &Rc<Session<SimPlatform>>,
+        caller: &Caller,
+        command: Command,
+        pace: Pace,
+    ) {
+        let answer = match session.handle(caller, command).await {
+            Err(problem) => Answer::Refused(problem),
+            Ok(Reply::Json { status, body }) => Answer::Json(status, body),
+            Ok(Reply::NoContent) => Answer::NoContent,
+            Ok(Reply::Stream(streaming)) => {
+                self.answer_with(sim, Answer::Lines(streaming.mode));
+                let mut follower = streaming.follower;
+                while let Ok(next) = follower.next().await {
+                    let Some(bytes) = next else {
+                        self.0.ended.set(true);
+                        self.0.ended_at.set(sim.now());
+                        return;
+                    };
+                    self.0.bytes.borrow_mut().extend(bytes);
+                    match pace {
+                        Pace::Eager => {}
+                        Pace::Slow(ms) => sim.sleep(ms).await,
+                        Pace::Stops => pending().await,
+                    }
+                }
+                return;
+            }
+        };
+        self.answer_with(sim, answer);
+    }
+
+    fn answer_with(&self, sim: &Sim, answer: Answer) {
+        self.0.answer.replace(Some(answer));
+        self.0.answered_at.set(sim.now());
+    }
+
+    /// The head, when there was one.
+    pub fn answer(&self) -> Option<Answer> {
+        self.0.answer.borrow().clone()
+    }
+
+    /// When the head came, Unix ms.
+    pub fn answered_at(&self) -> i64 {
+        assert!(self.answer().is_some());
+        self.0.answered_at.get()
+    }
+
+    /// The head in short: a mode, `lines`, a status, or a problem's status and code.
+    pub fn brief(&self) -> String {
+        match self.answer() {
+            None => "none".to_owned(),
+            Some(Answer::Lines(None)) => "lines".to_owned(),
+            Some(Answer::Lines(Some(mode))) => mode.name().to_owned(),
+            Some(Answer::Json(status, _)) => status.to_string(),
+            Some(Answer::NoContent) => "204".to_owned(),
+            Some(Answer::Refused(problem)) => format!("{} {}", problem.status, problem.code),
+        }
+    }
+
+    /// The JSON body.
+    pub fn json(&self) -> serde_json::Value {
+        match self.answer() {
+            Some(Answer::Json(_, body)) => serde_json::from_str(&body).expect("it is JSON"),
+            other => panic!("no JSON: {other:?}"),
+        }
+    }
+
+    /// Whether the body came to its own end; otherwise it was cut, or goes on.
+    pub fn has_ended(&self) -> bool {
+        self.0.ended.get()
+    }
+
+    /// When the body came to its end, Unix ms.
+    pub fn ended_at(&self) -> i64 {
+        assert!(self.has_ended());
+        self.0.ended_at.get()
+    }
+
+    /// The body as it was sent.
+    pub fn body(&self) -> String {
+        String::from_utf8(self.0.bytes.borrow().clone()).expect("a body is UTF-8")
+    }
+
+    /// The NDJSON body without heartbeats.
+    pub fn log(&self) -> String {
+        let body = self.body();
+        let lines = body.split_inclusive('\n');
+        lines
+            .filter(|text| text.trim_end() != line::HEARTBEAT)
+            .collect()
+    }
+}

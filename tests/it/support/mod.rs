@@ -1,0 +1,27 @@
+//! A whole deployment in one thread: objects, D1, upstreams and clients in virtual time.
+//!
+//! Owns the simulated platform that the session's native tests run on. Nothing in it reads a real
+//! clock or real chance, so a run is a function of its seed and its plan.
+//! Invariant: what a life of an object did before its end stays; what it would have done after
+//! does not happen.
+
+mod chat;
+mod check;
+mod client;
+mod executor;
+mod object;
+mod plan;
+mod platform;
+mod sandbox;
+mod script;
+mod storage;
+mod world;
+
+pub use check::{assert_shipped, lines_of};
+pub use client::{Answer, Client, Pace};
+pub use object::Object;
+pub use plan::{Crash, Effect, Moment};
+pub use sandbox::Behaviour;
+pub use script::Script;
+pub use storage::Fault;
+pub use world::{TENANT, World, submit};

@@ -1,0 +1,229 @@
+//! A simulated session object: its storage, its alarm, and one life after another.
+//!
+//! Owns which life is the present one and when the alarm fires. Invariant: whatever asks for the
+//! object while it has no life gives it a new one, as the platform does.
+
+use super::client::{Client, Pace};
+use super::executor::{Life, Sim};
+use super::platform::{SimPlatform, SimPorts};
+use super::sandbox::Wire;
+use super::storage::{D1Driver, ObjectDriver, Storage};
+use super::world::World;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use steadfast::session::{Caller, Command, Session};
+use steadfast::store::sqlite::NativeSqlite;
+
+/// The platform gives an alarm up after this many failures in a row.
+const ALARM_FAILURES: u32 = 6;
+/// Its first wait before it fires a failed alarm again.
+const ALARM_RETRY_MS: u64 = 2_000;
+
+/// One object. Clones share it.
+#[derive(Clone)]
+pub struct Object(Rc<Inner>);
+
+struct Inner {
+    world: World,
+    caller: Caller,
+    storage: Rc<Storage>,
+    alarm_failures: Cell<u32>,
+    slowest_alarm_ms: Cell<i64>,
+    present: RefCell<Option<(Life, Rc<Session<SimPlatform>>)>>,
+}
+
+impl Object {
+    pub(super) fn new(world: World, caller: Caller) -> Self {
+        Object(Rc::new(Inner {
+            storage: Storage::new(world.sim.clone()),
+            world,
+            caller,
+            alarm_failures: Cell::new(0),
+            slowest_alarm_ms: Cell::new(0),
+            present: RefCell::default(),
+        }))
+    }
+
+    /// Asks for something and reads the answer as it comes.
+    pub fn ask(&self, command: Command) -> Client {
+        self.ask_at(command, Pace::Eager)
+    }
+
+    /// Asks for something and reads the answer at this pace.
+    pub fn ask_at(&self, command: Command, pace: Pace) -> Client {
+        let (life, session) = self.present();
+        let client = Client::default();
+        let answered = client.clone();
+        let (sim, caller) = (self.sim(), self.0.caller.clone());
+        self.sim().spawn(life, async move {
+            answered.serve(&sim, &session, &caller, command, pace).await;
+        });
+        client
+    }
+
+    /// Its session's key in every store.
+    pub fn session_key(&self) -> String {
+        self.0.caller.session_key()
+    }
+
+    /// Its storage, for tests that look at it.
+    pub fn storage(&self) -> NativeSqlite {
+        self.0.storage.database()
+    }
+
+    /// When its alarm fires.
+    pub fn alarm(&self) -> Option<i64> {
+        self.0.storage.alarm()
+    }
+
+    /// How long an alarm's handler took at most.
+    pub fn slowest_alarm_ms(&self) -> i64 {
+        self.0.slowest_alarm_ms.get()
+    }
+
+    /// Ends its life, if it has one; what is durable stays.
+    pub fn end(&self) {
+        if let Some((life, _)) = self.0.present.take() {
+            self.sim().kill(life);
+        }
+    }
+
+    /// Ends its life and takes its storage and alarm away.
+    pub fn lose_storage(&self) {
+        self.end();
+        self.0.storage.lose();
+    }
+
+    fn sim(&self) -> Sim {
+        self.0.world.sim.clone()
+    }
+
+    /// The present life, or a new one.
+    fn present(&self) -> (Life, Rc<Session<SimPlatform>>) {
+        let present = self.0.present.borrow().clone();
+        if let Some((life, session)) = present
+            && !self.sim().is_doomed(life)
+        {
+            return (life, session);
+        }
+        let object = Rc::downgrade(&self.0);
+        let life = self.sim().live(move || {
+            let object = Object(object.upgrade().expect("an object outlives its lives"));
+            object.0.storage.roll_back();
+            if let Some(at) = object.alarm() {
+                object.wait_for_alarm(at);
+            }
+        });
+        let session = Session::new(self.platform(life));
+        self.0.present.replace(Some((life, Rc::clone(&session))));
+        (life, session)
+    }
+
+    fn platform(&self, life: Life) -> SimPlatform {
+        let world = &self.0.world;
+        SimPlatform {
+            ports: SimPorts {
+                sim: self.sim(),
+                life,
+                log: Rc::clone(&world.log),
+            },
+            object: ObjectDriver {
+                sim: self.sim(),
+                life,
+                plan: world.plan.clone(),
+                group: Rc::default(),
+                storage: Rc::clone(&self.0.storage),
+            },
+            d1: D1Driver {
+                life,
+                plan: world.plan.clone(),
+                d1: world.d1.clone(),
+            },
+            wire: Wire::new(self.sim(), life, world.plan.clone(), world.upstream.clone()),
+            alarm: AlarmSlot(Rc::downgrade(&self.0)),
+            vars: Rc::clone(&world.vars),
+        }
+    }
+
+    /// Fires its alarm later than it was set for, as a platform may.
+    pub fn delay_alarm(&self, at: i64) {
+        self.set_alarm(at);
+    }
+
+    fn set_alarm(&self, at: i64) {
+        self.0.storage.set_alarm(Some(at));
+        self.wait_for_alarm(at);
+    }
+
+    fn wait_for_alarm(&self, at: i64) {
+        let object = self.clone();
+        let wait = u64::try_from(at.saturating_sub(self.sim().now())).unwrap_or(0);
+        self.sim().spawn(Life::OUTSIDE, async move {
+            object.sim().sleep(wait).await;
+            // It may have been set anew meanwhile, or fired.
+            if object.alarm() == Some(at) {
+                object.fire();
+            }
+        });
+    }
+
+    fn fire(&self) {
+        self.0.storage.set_alarm(None);
+        let (life, session) = self.present();
+        let firing = Firing {
+            object: self.clone(),
+            since: self.sim().now(),
+            handled: Cell::new(false),
+        };
+        self.sim().spawn(life, async move {
+            firing.handled.set(session.on_alarm().await.is_ok());
+        });
+    }
+}
+
+/// An alarm's handler at work; one that fails, or whose life ends, is fired again.
+struct Firing {
+    object: Object,
+    since: i64,
+    handled: Cell<bool>,
+}
+
+impl Drop for Firing {
+    fn drop(&mut self) {
+        let object = &self.object.0;
+        let took = self.object.sim().now() - self.since;
+        object
+            .slowest_alarm_ms
+            .set(object.slowest_alarm_ms.get().max(took));
+        if self.handled.get() {
+            object.alarm_failures.set(0);
+            return;
+        }
+        let failures = object.alarm_failures.get();
+        if failures < ALARM_FAILURES && object.storage.alarm().is_none() {
+            object.alarm_failures.set(failures + 1);
+            let wait = ALARM_RETRY_MS << failures;
+            let at = self.object.sim().now().saturating_add_unsigned(wait);
+            self.object.set_alarm(at);
+        }
+    }
+}
+
+/// The alarm of an object, as a life sets it.
+pub struct AlarmSlot(Weak<Inner>);
+
+impl AlarmSlot {
+    fn object(&self) -> Object {
+        Object(self.0.upgrade().expect("an object outlives its lives"))
+    }
+
+    /// When it fires.
+    pub fn at(&self) -> Option<i64> {
+        self.object().alarm()
+    }
+
+    /// Replaces it.
+    pub fn set(&self, at: i64) {
+        self.object().set_alarm(at);
+    }
+}

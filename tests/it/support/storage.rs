@@ -1,0 +1,339 @@
+//! The two stores of a world: an object's own SQLite, and D1 behind a network.
+//!
+//! Owns how they fail. An object's writes of one poll are one commit, as the platform has it, and
+//! an end may take back what was not durable; a call of D1 that was sent arrives although its
+//! caller has ended.
+
+use super::executor::{Life, Sim};
+use super::plan::{Effect, Moment, Plan};
+use futures_executor::block_on;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use steadfast::store::sqlite::NativeSqlite;
+use steadfast::store::{Driver, DriverError, Outcome, Statement};
+
+/// How long what an object writes takes to be durable.
+const SYNC_MS: u64 = 2;
+/// Half of a round trip to D1.
+const D1_HALF_MS: u64 = 10;
+
+fn writes(batch: &[Statement]) -> bool {
+    batch
+        .iter()
+        .any(|statement| !statement.sql.trim_start().starts_with("SELECT"))
+}
+
+/// One thing that an object wrote.
+#[derive(Clone)]
+enum Entry {
+    Batch(Vec<Statement>),
+    Alarm(Option<i64>),
+}
+
+/// An object's storage: what was written, and how much of it would survive.
+pub struct Storage {
+    sim: Sim,
+    database: RefCell<NativeSqlite>,
+    alarm: Cell<Option<i64>>,
+    written: RefCell<Vec<Entry>>,
+    durable: Cell<usize>,
+    /// Raised when what was written is taken back, so that nothing late calls it durable.
+    history: Cell<u64>,
+}
+
+impl Storage {
+    pub(super) fn new(sim: Sim) -> Rc<Self> {
+        Rc::new(Storage {
+            sim,
+            database: RefCell::new(NativeSqlite::in_memory().expect("there is memory")),
+            alarm: Cell::new(None),
+            written: RefCell::default(),
+            durable: Cell::new(0),
+            history: Cell::new(0),
+        })
+    }
+
+    pub(super) fn database(&self) -> NativeSqlite {
+        self.database.borrow().clone()
+    }
+
+    pub(super) fn alarm(&self) -> Option<i64> {
+        self.alarm.get()
+    }
+
+    pub(super) fn set_alarm(self: &Rc<Self>, at: Option<i64>) {
+        self.alarm.set(at);
+        self.wrote(Entry::Alarm(at));
+    }
+
+    /// What is written becomes durable a moment later, whether anyone waits for it or not.
+    fn wrote(self: &Rc<Self>, entry: Entry) {
+        self.written.borrow_mut().push(entry);
+        let (storage, end, history) = (Rc::clone(self), self.end(), self.history.get());
+        let sleep = self.sim.sleep(SYNC_MS);
+        self.sim.spawn(Life::OUTSIDE, async move {
+            sleep.await;
+            if storage.history.get() == history {
+                storage.durable.set(storage.durable.get().max(end));
+            }
+        });
+    }
+
+    fn end(&self) -> usize {
+        self.written.borrow().len()
+    }
+
+    /// Loses what is not durable.
+    pub(super) fn roll_back(&self) {
+        let durable = self.durable.get();
+        if durable == self.end() {
+            return;
+        }
+        self.history.set(self.history.get() + 1);
+        let fresh = NativeSqlite::in_memory().expect("there is memory");
+        let mut written = self.written.borrow_mut();
+        written.truncate(durable);
+        self.alarm.set(None);
+        for entry in written.iter() {
+            match entry {
+                Entry::Batch(batch) => {
+                    let applied = block_on(fresh.apply(batch.clone()));
+                    applied.expect("it was applied before");
+                }
+                Entry::Alarm(at) => self.alarm.set(*at),
+            }
+        }
+        self.database.replace(fresh);
+    }
+
+    /// Loses everything.
+    pub(super) fn lose(&self) {
+        self.durable.set(0);
+        self.roll_back();
+    }
+}
+
+/// An object's storage as one life sees it.
+#[derive(Clone)]
+pub struct ObjectDriver {
+    pub(super) sim: Sim,
+    pub(super) life: Life,
+    pub(super) plan: Plan,
+    pub(super) group: Rc<Cell<u64>>,
+    pub(super) storage: Rc<Storage>,
+}
+
+impl ObjectDriver {
+    /// Counts a write as an effect unless it belongs to a group that was counted. The life may end
+    /// here, before the group or, with all of it stored, behind this poll.
+    pub(super) async fn begin_write(&self) {
+        if !self.sim.is_alive(self.life) {
+            pending::<()>().await;
+        }
+        if self.group.replace(self.sim.polls()) == self.sim.polls() {
+            return;
+        }
+        match self.plan.meets(Effect::Write) {
+            None => {}
+            Some(Moment::After) => self.sim.doom(self.life),
+            Some(Moment::Before) => {
+                self.sim.kill(self.life);
+                pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Driver for ObjectDriver {
+    async fn apply(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, DriverError> {
+        let writes = writes(&batch);
+        if writes {
+            self.begin_write().await;
+        } else if !self.sim.is_alive(self.life) {
+            pending::<()>().await;
+        }
+        let applied = self.storage.database().apply(batch.clone()).await;
+        if writes && applied.is_ok() {
+            self.storage.wrote(Entry::Batch(batch));
+        }
+        applied
+    }
+
+    async fn sync(&self) -> Result<(), DriverError> {
+        if self.sim.is_doomed(self.life) {
+            pending::<()>().await;
+        }
+        // An end half-way takes back what was written just now.
+        self.sim.sleep(SYNC_MS / 2).await;
+        if self.plan.meets(Effect::Sync).is_some() {
+            self.sim.kill(self.life);
+            pending::<()>().await;
+        }
+        self.sim.sleep(SYNC_MS / 2).await;
+        Ok(())
+    }
+}
+
+/// What becomes of a call of D1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is answered with a failure and nothing is stored.
+    Refused,
+    /// As [`Fault::Refused`], because D1 is full.
+    Full,
+    /// It is stored, and the answer is lost.
+    AnswerLost,
+    /// It arrives so many ms later.
+    Late(u64),
+    /// It is never answered.
+    Hangs,
+}
+
+type Choice = Box<dyn FnMut(&[Statement]) -> Option<Fault>>;
+
+/// The one D1 of a world. Clones share it.
+#[derive(Clone)]
+pub struct D1(Rc<D1Inner>);
+
+struct D1Inner {
+    sim: Sim,
+    database: NativeSqlite,
+    choice: RefCell<Option<Choice>>,
+    calls: RefCell<Vec<(i64, bool)>>,
+}
+
+impl D1 {
+    pub(super) fn new(sim: Sim) -> Self {
+        D1(Rc::new(D1Inner {
+            sim,
+            database: NativeSqlite::in_memory().expect("there is memory"),
+            choice: RefCell::default(),
+            calls: RefCell::default(),
+        }))
+    }
+
+    /// The database itself, for tests that look at it.
+    pub fn database(&self) -> NativeSqlite {
+        self.0.database.clone()
+    }
+
+    /// Has `choice` say what becomes of each call from now on.
+    pub fn fail(&self, choice: impl FnMut(&[Statement]) -> Option<Fault> + 'static) {
+        self.0.choice.replace(Some(Box::new(choice)));
+    }
+
+    /// Calls succeed from now on.
+    pub fn heal(&self) {
+        self.0.choice.replace(None);
+    }
+
+    /// When calls were made, and whether they wrote.
+    pub fn calls(&self) -> Vec<(i64, bool)> {
+        self.0.calls.borrow().clone()
+    }
+
+    /// Sends a batch; the answer, when there is one. Dropping it changes nothing for D1.
+    fn call(
+        &self,
+        batch: Vec<Statement>,
+    ) -> impl Future<Output = Result<Vec<Outcome>, DriverError>> + use<> {
+        let sim = self.0.sim.clone();
+        self.0.calls.borrow_mut().push((sim.now(), writes(&batch)));
+        let fault = self
+            .0
+            .choice
+            .borrow_mut()
+            .as_mut()
+            .and_then(|choice| choice(&batch));
+        let answer = Rc::new(Reply::default());
+        let (to, database) = (Rc::clone(&answer), self.0.database.clone());
+        let after = sim.clone();
+        sim.spawn(Life::OUTSIDE, async move {
+            let late = match fault {
+                Some(Fault::Late(ms)) => ms,
+                Some(Fault::Refused | Fault::Full | Fault::AnswerLost | Fault::Hangs) | None => 0,
+            };
+            after.sleep(D1_HALF_MS + late).await;
+            let result = match fault {
+                Some(Fault::Hangs) => return,
+                Some(Fault::Refused) => Err(failure(false, false)),
+                Some(Fault::Full) => Err(failure(false, true)),
+                Some(Fault::AnswerLost) => {
+                    let stored = database.apply(batch).await;
+                    stored.and(Err(failure(true, false)))
+                }
+                Some(Fault::Late(_)) | None => database.apply(batch).await,
+            };
+            after.sleep(D1_HALF_MS).await;
+            to.give(result);
+        });
+        poll_fn(move |cx| answer.poll(cx.waker()))
+    }
+}
+
+fn failure(unknown: bool, full: bool) -> DriverError {
+    DriverError {
+        message: "as planned".to_owned(),
+        unknown,
+        full,
+    }
+}
+
+#[derive(Default)]
+struct Reply {
+    result: RefCell<Option<Result<Vec<Outcome>, DriverError>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Reply {
+    fn give(&self, result: Result<Vec<Outcome>, DriverError>) {
+        self.result.replace(Some(result));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, waker: &Waker) -> Poll<Result<Vec<Outcome>, DriverError>> {
+        match self.result.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                self.waker.replace(Some(waker.clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// D1 as one life reaches it.
+#[derive(Clone)]
+pub struct D1Driver {
+    pub(super) life: Life,
+    pub(super) plan: Plan,
+    pub(super) d1: D1,
+}
+
+impl Driver for D1Driver {
+    async fn apply(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, DriverError> {
+        let sim = &self.d1.0.sim;
+        if sim.is_doomed(self.life) {
+            pending::<()>().await;
+        }
+        let end = self.plan.meets(Effect::D1);
+        if end == Some(Moment::Before) {
+            sim.kill(self.life);
+            pending::<()>().await;
+        }
+        let answer = self.d1.call(batch);
+        if end == Some(Moment::After) {
+            sim.kill(self.life);
+            pending::<()>().await;
+        }
+        answer.await
+    }
+
+    async fn sync(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
