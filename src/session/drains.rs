@@ -74,20 +74,26 @@ impl<P: Platform> Session<P> {
         Ok(run.filter(|run| !run.state.status.is_terminal()))
     }
 
-    /// Starts the drain of a run that this task owns.
-    pub(super) async fn start_drain(
-        self: &Rc<Self>,
-        run: Run,
-        accepted_here: bool,
-    ) -> Result<(), store::Error> {
+    /// Starts the drain of a turn that this task has just stored.
+    pub(super) async fn start_drain(self: &Rc<Self>, run: Run) -> Result<(), store::Error> {
+        // Occupied before the first await: another request would find the turn orphaned.
         let live = Live::new(&run.run_id);
         self.live.replace(Some(Rc::clone(&live)));
-        let started = self.drain(run, Rc::clone(&live), accepted_here).await;
+        let started = self.drain_accepted(run, &live).await;
         if started.is_err() {
             // Nobody drains it: the next look takes it over.
             live.end();
         }
         started
+    }
+
+    async fn drain_accepted(
+        self: &Rc<Self>,
+        run: Run,
+        live: &Rc<Live>,
+    ) -> Result<(), store::Error> {
+        self.store.sync().await?;
+        self.drain(run, Rc::clone(live), true).await
     }
 
     async fn drain(

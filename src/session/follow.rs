@@ -123,6 +123,11 @@ impl<P: Platform> Follower<P> {
             // Read before the lines, so that what comes in between wakes us.
             let since = live.as_ref().map(|live| live.changed().generation());
             let page = self.page().await.map_err(|failure| self.cut(&failure))?;
+            if !page.is_empty() && self.from == Source::Object {
+                // A commit that was just written may be read before it is durable.
+                let durable = self.session.store.sync().await;
+                durable.map_err(|failure| self.cut(&failure))?;
+            }
             if let Some(bytes) = self.take(&page) {
                 return Ok(Some(bytes));
             }

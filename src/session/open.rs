@@ -194,8 +194,7 @@ impl<P: Platform> Session<P> {
             return Ok(false);
         }
         self.ready.set(true);
-        self.store.sync().await.map_err(failed)?;
-        self.start_drain(begin.run, true).await.map_err(failed)?;
+        self.start_drain(begin.run).await.map_err(failed)?;
         Ok(true)
     }
 
