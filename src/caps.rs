@@ -37,6 +37,8 @@ pub const STATEMENT_PARAMS: usize = 100;
 /// How long native SQLite waits for another connection to one file; batches take milliseconds, so a
 /// longer wait is a fault to be seen.
 pub const SQLITE_BUSY_MS: u64 = 5_000;
+/// Prepared statements a native connection keeps: more than there are.
+pub const SQLITE_STATEMENTS: usize = 128;
 
 const _: () = assert!(FRAME_BYTES + COMMIT_BYTES < 2_000_000);
 const _: () = assert!(PASS_STATEMENTS < 50);

@@ -43,6 +43,8 @@ impl NativeSqlite {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // A commit has reached the disk when it returns; `sync` rests on this.
             connection.pragma_update(None, "synchronous", "FULL")?;
+            // Every statement of `sql` fits; the default of 16 would prepare them again and again.
+            connection.set_prepared_statement_cache_capacity(caps::SQLITE_STATEMENTS);
             Ok(connection)
         };
         Ok(NativeSqlite {
