@@ -123,7 +123,8 @@ CREATE INDEX runs_log_due ON runs (finished_at) WHERE finished_at IS NOT NULL AN
 
 -- @migration 1 object
 
--- Runs of which D1 may lack something, with what it is known to hold: all above is to be shipped.
+-- Runs of which D1 may lack something, with what it held when the row was written. A ship repeats
+-- what D1 has meanwhile rather than pay a row here each time.
 CREATE TABLE unshipped (
   run_id TEXT NOT NULL PRIMARY KEY,
   rev    INTEGER NOT NULL,

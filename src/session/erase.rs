@@ -70,6 +70,7 @@ impl<P: Platform> Session<P> {
         };
         // What is in the object goes first: a ship could bring it back to D1.
         self.store.forget_content().await?;
+        self.ship.forget();
         self.store.sync().await?;
         let durable = self.durable().await?;
         durable.set_tombstone(&session, self.now()).await?;

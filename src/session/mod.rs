@@ -258,6 +258,7 @@ impl<P: Platform> Session<P> {
     /// Forgets the storage: the next call hydrates it from D1.
     async fn forget_storage(&self) -> Result<(), store::Error> {
         self.ready.set(false);
+        self.ship.forget();
         self.store.forget().await?;
         self.store.sync().await
     }

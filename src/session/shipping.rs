@@ -10,7 +10,8 @@ use crate::ship::{Verdict, as_of, judge, pack, retry_ms};
 use crate::store::{self, LogRow, Run, Shipment, Store, Unshipped};
 use crate::turn::{Stop, Wake};
 use futures_util::future::select;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -20,6 +21,7 @@ pub(super) struct ShipState {
     running: Cell<bool>,
     failures: Cell<u32>,
     retry_at: Cell<Option<i64>>,
+    held: RefCell<BTreeMap<String, (u64, u64)>>,
     soon: Rc<Wake>,
 }
 
@@ -27,6 +29,11 @@ impl ShipState {
     /// When the next try is due after a failure, Unix ms.
     pub(super) fn retry_at(&self) -> Option<i64> {
         self.retry_at.get()
+    }
+
+    /// What D1 was known to hold is of runs that this object no longer has.
+    pub(super) fn forget(&self) {
+        self.held.borrow_mut().clear();
     }
 }
 
@@ -157,8 +164,11 @@ impl<P: Platform> Session<P> {
             return Ok(Pass::Done);
         }
         let mut open = false;
-        for known in object.unshipped(caps::LIST_LIMIT).await? {
-            let mut known = known;
+        for mut known in object.unshipped(caps::LIST_LIMIT).await? {
+            if let Some((rev, lines)) = self.ship.held.borrow().get(&known.run_id) {
+                known.rev = *rev;
+                known.lines = *lines;
+            }
             loop {
                 let Some(run) = object.run(&known.run_id).await? else {
                     break;
@@ -174,14 +184,30 @@ impl<P: Platform> Session<P> {
                     Verdict::Superseded => return Ok(Pass::Superseded),
                     Verdict::Absent => return Err(lost()),
                     Verdict::Holds { rev, lines } => {
-                        object.mark_shipped(&run.run_id, rev, lines).await?;
                         known.rev = rev;
                         known.lines = lines;
+                        self.held(&run, rev, lines).await?;
                     }
                 }
             }
         }
         Ok(if open { Pass::Open } else { Pass::Done })
+    }
+
+    /// Notes what D1 holds of a run: in memory while it is open, since a row for each ship would
+    /// cost more than what a new life ships again.
+    async fn held(&self, run: &Run, rev: u64, lines: u64) -> Result<(), store::Error> {
+        let run_id = &run.run_id;
+        if run.state.status.is_terminal() {
+            self.store.mark_shipped(run_id, rev, lines).await?;
+        }
+        let mut held = self.ship.held.borrow_mut();
+        if run.state.status.is_terminal() && rev >= run.rev && lines >= run.state.line_count {
+            held.remove(run_id);
+        } else {
+            held.insert(run_id.clone(), (rev, lines));
+        }
+        Ok(())
     }
 
     /// The next prefix of a run: all of it, or as much as one ship takes.

@@ -285,13 +285,10 @@ pub(crate) const HYDRATE_UNSHIPPED: &str =
     "INSERT OR REPLACE INTO unshipped (run_id, rev, lines) VALUES (?1, ?2, ?3)";
 pub(crate) const UNSHIPPED: &str = "SELECT u.run_id, u.rev, u.lines FROM unshipped u \
      JOIN runs r ON r.run_id = u.run_id ORDER BY r.turn_index LIMIT ?1";
-/// A later answer of an earlier ship must not take anything back.
-pub(crate) const MARK_SHIPPED: &str = "UPDATE unshipped SET rev = MAX(rev, ?2), \
-     lines = MAX(lines, ?3) WHERE run_id = ?1";
-/// A run that is over and wholly in D1 has nothing left to ship.
+/// A run that is over and wholly in D1, which holds `?2` and `?3`, has nothing left to ship.
 pub(crate) const FORGET_SHIPPED: &str = concat!(
     "DELETE FROM unshipped WHERE run_id = ?1 AND EXISTS (SELECT 1 FROM runs WHERE run_id = ?1 \
-     AND rev <= unshipped.rev AND line_count <= unshipped.lines AND status NOT IN ",
+     AND rev <= ?2 AND line_count <= ?3 AND status NOT IN ",
     open!(),
     ")"
 );
