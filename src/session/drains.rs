@@ -223,8 +223,8 @@ impl<P: Platform> Session<P> {
         };
         let kept_ms = config.retention_days.saturating_mul(caps::DAY_MS);
         let before = self.now().saturating_sub_unsigned(kept_ms);
-        // Two statements a run.
-        let runs = u32::try_from(caps::PASS_STATEMENTS / 2).unwrap_or(1);
+        // Two statements a run, and the one that finds them.
+        let runs = u32::try_from((caps::PASS_STATEMENTS - 1) / 2).unwrap_or(1);
         self.store.drop_logs(before, runs).await?;
         Ok(())
     }

@@ -5,8 +5,8 @@
 //! `Taken` has changed nothing.
 
 use super::{
-    Begin, Begun, Cancel, Changes, Emitted, Error, EventRecord, Fence, Lease, Lines, LogRow,
-    Message, Policy, Role, Run, Session, Status, Step, Store, Transition, UpstreamCancel,
+    Begin, Begun, Cancel, Changes, Claim, Emitted, Error, EventRecord, Fence, Lease, Lines, LogRow,
+    Message, Policy, Role, Run, Session, Status, Step, Store, Transition, UpstreamCancel, claim,
 };
 use crate::ids::run_id;
 use std::cell::RefCell;
@@ -158,33 +158,31 @@ impl Store for MemoryStore {
     ) -> Result<Fence, Error> {
         let mut state = self.state.borrow_mut();
         let stored = state.runs.get_mut(run_id).ok_or(Error::Missing)?;
-        if stored.is_over() {
-            return Err(Error::Fenced);
-        }
-        if stored.holder.as_deref() != Some(holder) {
-            let lease = match (policy, &stored.run.lease) {
-                (Policy::WhenFree { .. }, Some(lease)) if lease.until > now => {
-                    return Err(Error::LeaseHeld { until: lease.until });
+        let mine = stored.holder.as_deref() == Some(holder);
+        let until = stored.run.lease.as_ref().map(|lease| lease.until);
+        let run = &mut stored.run;
+        match claim(now, run.state.status, mine, until, &policy) {
+            Claim::Over => return Err(Error::Fenced),
+            Claim::Held { until } => return Err(Error::LeaseHeld { until }),
+            Claim::Mine => {}
+            Claim::Take => {
+                stored.holder = Some(holder.to_owned());
+                run.lease = match policy {
+                    Policy::WhenFree { until } => Some(Lease {
+                        holder: holder.to_owned(),
+                        until,
+                    }),
+                    Policy::Sole => None,
+                };
+                run.epoch += 1;
+                run.rev += 1;
+                run.updated_at = now;
+                if run.state.status == Status::Queued {
+                    run.state.status = Status::Running;
                 }
-                (Policy::WhenFree { until }, _) => Some(Lease {
-                    holder: holder.to_owned(),
-                    until,
-                }),
-                (Policy::Sole, _) => None,
-            };
-            stored.holder = Some(holder.to_owned());
-            let run = &mut stored.run;
-            run.lease = lease;
-            run.epoch += 1;
-            run.rev += 1;
-            run.updated_at = now;
-            if run.state.status == Status::Queued {
-                run.state.status = Status::Running;
             }
         }
-        Ok(Fence {
-            epoch: stored.run.epoch,
-        })
+        Ok(Fence { epoch: run.epoch })
     }
 
     async fn commit(

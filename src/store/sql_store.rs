@@ -8,9 +8,9 @@ use super::encode::{
     json, message_params, optional_json, run_id_bounds, run_params, session_params, step_params,
 };
 use super::{
-    Begin, Begun, Cancel, Changes, Driver, DriverError, Emitted, Error, EventRecord, Fence, Lines,
-    LogRow, Message, Outcome, Policy, Role, Run, Section, Session, Statement, Status, Step, Store,
-    Transition, UpstreamCancel, Value, decode, migrate, sql,
+    Begin, Begun, Cancel, Changes, Claim, Driver, DriverError, Emitted, Error, EventRecord, Fence,
+    Lines, LogRow, Message, Outcome, Policy, Role, Run, Section, Session, Statement, Status, Step,
+    Store, Transition, UpstreamCancel, Value, claim, decode, migrate, sql,
 };
 use crate::ids::run_id;
 
@@ -267,9 +267,9 @@ impl<D: Driver> Store for SqlStore<D> {
         holder: &str,
         now: i64,
     ) -> Result<Fence, Error> {
-        let (sole, until) = match policy {
+        let (sole, until) = match &policy {
             Policy::Sole => (1, None),
-            Policy::WhenFree { until } => (0, Some(until)),
+            Policy::WhenFree { until } => (0, Some(*until)),
         };
         let params = vec![
             run_id.into(),
@@ -298,14 +298,16 @@ impl<D: Driver> Store for SqlStore<D> {
         let row = stands.ok_or_else(short)?.rows.into_iter().next();
         let mut row = decode::Columns::new("runs", row.ok_or(Error::Missing)?);
         let epoch = row.count()?;
-        if row.named(Status::parse)?.is_terminal() {
-            return Err(Error::Fenced);
+        let status = row.named(Status::parse)?;
+        let mine = row.integer()? != 0;
+        match claim(now, status, mine, row.optional_integer()?, &policy) {
+            Claim::Mine => Ok(Fence { epoch }),
+            Claim::Over => Err(Error::Fenced),
+            Claim::Held { until } => Err(Error::LeaseHeld { until }),
+            // The statement and the decision are one rule; a database that sees it otherwise has
+            // not done what it was told.
+            Claim::Take => Err(short().into()),
         }
-        if row.integer()? != 0 {
-            return Ok(Fence { epoch });
-        }
-        let until = row.integer()?;
-        Err(Error::LeaseHeld { until })
     }
 
     async fn commit(
