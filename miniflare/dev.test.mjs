@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { Client, PersistentClient } from "./client.mjs";
+import { assertWholeLog } from "./expect.mjs";
 import { until } from "./harness.mjs";
 import { ScriptedUpstream, scriptedVars, transcript } from "./upstream.mjs";
 
@@ -34,19 +35,21 @@ async function freePort() {
   return free;
 }
 
-/** `make dev` in a process group of its own, as a terminal would start it. */
-async function makeDev(vars) {
-  const env = { ...process.env, PORT: String(port), STATE_DIR: stateDir, ...vars };
-  const child = spawn("make", ["dev"], { cwd: ROOT, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+/** A server in a process group of its own, as a terminal would start it. */
+async function serve(command, args, vars) {
+  const env = { ...process.env, ...vars };
+  const child = spawn(command, args, { cwd: ROOT, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
   const exited = new Promise((done) => child.once("exit", done));
   const url = `http://127.0.0.1:${port}`;
   const healthy = () => fetch(`${url}/healthz`, { signal: AbortSignal.timeout(1_000) }).then((a) => a.ok, () => false);
-  await until(`make dev answers: ${output}`, async () => child.exitCode !== null || (await healthy()), { everyMs: 100 });
+  await until(`${command} answers: ${output}`, async () => child.exitCode !== null || (await healthy()), { everyMs: 100 });
   assert.equal(child.exitCode, null, output);
   return { url, group: child.pid, exited };
 }
+
+const makeDev = (vars) => serve("make", ["dev"], { PORT: String(port), STATE_DIR: stateDir, ...vars });
 
 /** The living processes of a group, by what the system says of each. */
 function members(group) {
@@ -94,3 +97,16 @@ test(
     await until("nothing is left", () => members(second.group).length === 0, { ms: 10_000 });
   },
 );
+
+test("a plain wrangler dev works too, with what .dev.vars says", { timeout: 120_000 }, async () => {
+  const quiet = { WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false" };
+  const args = ["dev", "--ip", "127.0.0.1", "--port", String(port), "--persist-to", stateDir];
+  const server = await serve("wrangler", args, quiet);
+  try {
+    const turn = { message: "hello", metadata: { demo: { words: 5, delayMs: 0 } } };
+    assertWholeLog((await new Client({ url: server.url }).turn("plain", turn)).lines);
+  } finally {
+    process.kill(-server.group, "SIGINT");
+    await server.exited;
+  }
+});
