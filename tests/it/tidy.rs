@@ -450,6 +450,14 @@ fn every_variable_is_read_and_documented_and_no_other_is() {
         .collect();
     let expected: BTreeSet<String> = VARIABLES.map(str::to_owned).into();
     assert_eq!(read_ones, expected);
+    // `make dev` passes on what it names.
+    let passed_on = quoted_variables(&read("scripts/dev.mjs"));
+    let kept_back: Vec<&String> = expected.difference(&passed_on).collect();
+    assert_eq!(
+        kept_back,
+        [] as [&String; 0],
+        "`make dev` doesn't pass them on"
+    );
     let readme = read("README.md");
     let silent: Vec<&str> = VARIABLES
         .into_iter()
