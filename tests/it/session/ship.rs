@@ -222,3 +222,18 @@ fn the_sweep_names_runs_that_nobody_looks_after_and_no_others() {
     assert!(dump.runs[0].1.starts_with(&client.log()));
     assert_eq!(world.sweep(), [] as [&str; 0]);
 }
+
+#[test]
+fn a_silent_run_that_was_poked_is_not_named_again_at_once() {
+    let (world, object) = scene();
+    world.upstream.play(Script {
+        pace_ms: 400_000,
+        ..Script::standard()
+    });
+    let _client = object.submit(submit("hello"));
+    world.run_for(90_000);
+    assert_eq!(world.sweep(), ["acme:s:0"], "it had nothing to ship");
+    object.ask(steadfast::session::Command::Poke(0));
+    world.run_for(10_000);
+    assert_eq!(world.sweep(), [] as [&str; 0], "the poke was shipped");
+}
