@@ -134,3 +134,9 @@ CREATE TABLE unshipped (
 CREATE UNIQUE INDEX runs_by_key ON runs (tenant, session, idempotency_key) WHERE idempotency_key IS NOT NULL;
 -- Finished runs whose lines this object still keeps: what its retention reads.
 CREATE INDEX runs_log_due ON runs (finished_at) WHERE finished_at IS NOT NULL AND log_home = 'object';
+
+-- @migration 2 common
+
+-- JSON, absent while there is nothing to tell: a named step's name, the hash of its input, a wait's
+-- deadline, the attempts that failed, the state of its workspace.
+ALTER TABLE steps ADD COLUMN detail TEXT;

@@ -83,6 +83,11 @@ impl Driver for D1 {
             .collect())
     }
 
+    async fn barrier(&self) -> Result<(), DriverError> {
+        // A batch is durable when it answers.
+        Ok(())
+    }
+
     async fn sync(&self) -> Result<(), DriverError> {
         // D1 answers after its commit is durable.
         Ok(())

@@ -77,6 +77,10 @@ impl<D: Driver> Driver for Faulty<D> {
         }
     }
 
+    async fn barrier(&self) -> std::result::Result<(), DriverError> {
+        self.driver.barrier().await
+    }
+
     async fn sync(&self) -> std::result::Result<(), DriverError> {
         self.driver.sync().await
     }

@@ -64,6 +64,11 @@ impl Driver for ObjectSqlite {
         Ok(outcomes.take())
     }
 
+    async fn barrier(&self) -> Result<(), DriverError> {
+        // The output gate holds every request that leaves the object until its writes are durable.
+        Ok(())
+    }
+
     async fn sync(&self) -> Result<(), DriverError> {
         let promise = self
             .storage

@@ -10,7 +10,7 @@ use crate::config::{TurnConfig, UpstreamConfig};
 use crate::ids;
 use crate::store::{
     self, Attempt, Begin, Begun, Handle, Lines, LogHome, Message, MessageStatus, Role, Run,
-    RunState, Status, Step, Store,
+    RunState, Status, Step, StepDetail, Store,
 };
 use crate::wire::problem::Problem;
 use crate::wire::request::Submit;
@@ -300,6 +300,7 @@ impl<P: Platform> Session<P> {
                 rev: 1,
                 started_at: now,
                 completed_at: None,
+                detail: StepDetail::default(),
             },
             run: Run {
                 tenant: caller.tenant.as_str().to_owned(),
@@ -318,10 +319,7 @@ impl<P: Platform> Session<P> {
                         reason: "submitted".to_owned(),
                         started_at: now,
                     }],
-                    handle: Some(Handle {
-                        execution_id: run_id.clone(),
-                        attempt: 1,
-                    }),
+                    handle: Some(Handle::new(run_id.clone(), 1)),
                     outcome: None,
                     usage: None,
                     last_error: None,

@@ -5,7 +5,7 @@
 
 use crate::caps;
 use crate::ids;
-use crate::store::{Handle, Held, LogRow, Run, Status};
+use crate::store::{Handle, LogRow, Run, Stands, Status};
 
 /// Joins log rows for D1: fewer, larger rows; rows of different attempts stay apart.
 pub fn pack(rows: Vec<LogRow>, from_seq: u64) -> Vec<LogRow> {
@@ -59,11 +59,12 @@ pub fn as_of(run: &Run, end: u64, whole: bool, attempt: u32) -> Run {
     run.rev = run.rev.saturating_sub(1);
     run.upstream_cancel = None;
     run.state.attempts.retain(|known| known.number <= attempt);
+    let waited_ms = run.state.handle.map_or(0, |handle| handle.waited_ms);
     run.state.handle = Some(Handle {
-        execution_id: ids::execution_id(&run.run_id, attempt),
-        attempt,
+        waited_ms,
+        ..Handle::new(ids::execution_id(&run.run_id, attempt), attempt)
     });
-    if run.state.status.is_terminal() {
+    if run.state.status != Status::Running {
         run.state.status = Status::Running;
         run.state.wake_at = Some(run.updated_at);
         run.state.finished_at = None;
@@ -89,7 +90,7 @@ pub enum Verdict {
 }
 
 /// Judges what D1 holds after a ship of `run` by the life `birth`.
-pub fn judge(birth: &str, run: &Run, held: Option<&Held>) -> Verdict {
+pub fn judge(birth: &str, run: &Run, held: Option<&Stands>) -> Verdict {
     match held {
         None => Verdict::Absent,
         Some(held) if held.birth != birth => Verdict::Superseded,
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_judged_by_birth_first() {
-        let held = |birth: &str, first_turn, run| Held {
+        let held = |birth: &str, first_turn, run| Stands {
             birth: birth.into(),
             first_turn,
             run,

@@ -43,6 +43,10 @@ impl<P: Ports, D: Driver> Driver for Timed<P, D> {
         self.within(self.driver.apply(batch)).await
     }
 
+    async fn barrier(&self) -> Result<(), DriverError> {
+        self.driver.barrier().await
+    }
+
     async fn sync(&self) -> Result<(), DriverError> {
         self.within(self.driver.sync()).await
     }

@@ -236,6 +236,7 @@ pub(crate) fn step(values: Vec<Value>) -> Result<Step, Corrupt> {
         rev: row.count()?,
         started_at: row.integer()?,
         completed_at: row.optional_integer()?,
+        detail: row.optional_json()?.unwrap_or_default(),
     })
 }
 

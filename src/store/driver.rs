@@ -107,4 +107,10 @@ pub trait Driver: Clone + 'static {
     /// # Errors
     /// A [`DriverError`] when durability could not be confirmed.
     fn sync(&self) -> impl Future<Output = Result<(), DriverError>>;
+
+    /// Returns when an effect on the outside may follow: see [`Store::barrier`](super::Store::barrier).
+    ///
+    /// # Errors
+    /// A [`DriverError`] when durability could not be confirmed.
+    fn barrier(&self) -> impl Future<Output = Result<(), DriverError>>;
 }

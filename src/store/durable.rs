@@ -34,7 +34,7 @@ pub struct Shipment {
 
 /// What D1 holds after a ship.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct Stands {
     /// The life that owns the session.
     pub birth: String,
     /// Turns below it were erased.
@@ -134,7 +134,7 @@ impl<D: Driver> SqlStore<D> {
     ///
     /// # Errors
     /// [`Error::Unavailable`]: when `unknown`, the ship may have landed, and may be repeated.
-    pub async fn ship(&self, shipment: &Shipment) -> Result<Option<Held>, Error> {
+    pub async fn ship(&self, shipment: &Shipment) -> Result<Option<Stands>, Error> {
         let outcomes = self.driver().apply(ship_batch(shipment)).await?;
         let row = outcomes.into_iter().next_back().unwrap_or_default().rows;
         let Some(row) = row.into_iter().next() else {
@@ -145,7 +145,7 @@ impl<D: Driver> SqlStore<D> {
         let first_turn = row.count()?;
         let rev = row.optional_integer()?;
         let lines = row.optional_integer()?;
-        Ok(Some(Held {
+        Ok(Some(Stands {
             birth,
             first_turn,
             run: match (rev.map(u64::try_from), lines.map(u64::try_from)) {

@@ -1,6 +1,6 @@
 //! Records to parameters: the counterpart of `decode.rs`, in the column orders of `sql.rs`.
 
-use super::{EventRecord, LogRow, Message, Run, Session, Step, Value};
+use super::{EventRecord, LogRow, Message, Run, Session, Step, StepDetail, Value};
 use serde::Serialize;
 
 /// Our own records always serialise: their maps have string keys and no floats.
@@ -89,7 +89,13 @@ pub(super) fn step_params(step: &Step) -> Vec<Value> {
         step.rev.into(),
         step.started_at.into(),
         step.completed_at.into(),
+        detail(step),
     ]
+}
+
+/// Most steps have nothing to tell here.
+pub(super) fn detail(step: &Step) -> Value {
+    optional_json((step.detail != StepDetail::default()).then_some(&step.detail))
 }
 
 /// The bounds of a session's run ids: `;` is the character behind `:`.

@@ -4,9 +4,11 @@
 //! the contract of [`Store`], not its SQL. Invariant: an operation that returns an error or
 //! `Taken` has changed nothing.
 
+use super::sql_store::is_same;
 use super::{
-    Begin, Begun, Cancel, Changes, Claim, Emitted, Error, EventRecord, Fence, Lease, Lines, LogRow,
-    Message, Policy, Role, Run, Session, Status, Step, Store, Transition, UpstreamCancel, claim,
+    Attempt, Begin, Begun, Cancel, Changes, Claim, Emitted, Error, EventRecord, Fence, Held, Lease,
+    Lines, LogRow, Message, Policy, Role, Run, Session, Status, Step, Store, Transition,
+    UpstreamCancel, claim,
 };
 use crate::ids::run_id;
 use std::cell::RefCell;
@@ -96,12 +98,19 @@ impl Stored {
     }
 
     /// Whether these lines and this state are stored already, under the run's present epoch.
-    fn has(&self, at: u64, lines: Option<&Lines>, transition: Option<&Transition>) -> bool {
-        lines.is_none_or(|lines| {
-            self.log.iter().any(|row| {
-                row.first_seq == at && row.epoch == self.run.epoch && row.lines == lines.text
+    fn has(&self, at: u64, lines: Option<&Lines>, changes: &Changes) -> bool {
+        let steps = changes.steps.iter().all(|step| {
+            let stored = self.steps.get(&step.index);
+            stored.is_some_and(|stored| is_same(stored, step))
+        });
+        let transition = changes.transition.as_ref();
+        steps
+            && lines.is_none_or(|lines| {
+                self.log.iter().any(|row| {
+                    row.first_seq == at && row.epoch == self.run.epoch && row.lines == lines.text
+                })
             })
-        }) && transition.is_none_or(|transition| self.run.state == transition.state)
+            && transition.is_none_or(|transition| self.run.state == transition.state)
     }
 }
 
@@ -111,6 +120,10 @@ impl Store for MemoryStore {
     }
 
     async fn sync(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn barrier(&self) -> Result<(), Error> {
         Ok(())
     }
 
@@ -146,6 +159,23 @@ impl Store for MemoryStore {
         let place = (begin.message.turn_index, begin.message.role);
         let messages = state.messages.entry(session_key.clone()).or_default();
         messages.insert(place, begin.message.clone());
+        Ok(Begun::Begun)
+    }
+
+    async fn create(&self, run: &Run) -> Result<Begun, Error> {
+        let mut state = self.state.borrow_mut();
+        if state.runs.contains_key(&run.run_id) {
+            return Ok(Begun::Taken);
+        }
+        let stored = Stored {
+            session_key: String::new(),
+            run: run.clone(),
+            holder: run.lease.as_ref().map(|lease| lease.holder.clone()),
+            log: vec![],
+            steps: BTreeMap::new(),
+            events: BTreeMap::new(),
+        };
+        state.runs.insert(run.run_id.clone(), stored);
         Ok(Begun::Begun)
     }
 
@@ -199,7 +229,7 @@ impl Store for MemoryStore {
             .as_ref()
             .filter(|lines| !lines.frame_ids.is_empty());
         let transition = changes.transition.as_deref();
-        if lines.is_none() && transition.is_none() {
+        if lines.is_none() && transition.is_none() && changes.steps.is_empty() {
             return Ok(());
         }
         let end = expect_next_seq + lines.map_or(0, |lines| lines.frame_ids.len() as u64);
@@ -217,7 +247,7 @@ impl Store for MemoryStore {
             return Err(Error::Fenced);
         }
         if stored.is_over() || stored.log_end() != expect_next_seq {
-            return if stored.has(expect_next_seq, lines, transition) {
+            return if stored.has(expect_next_seq, lines, changes) {
                 Ok(())
             } else if stored.is_over() {
                 Err(Error::Fenced)
@@ -231,11 +261,82 @@ impl Store for MemoryStore {
         if let Some(lines) = lines {
             stored.append(lines);
         }
+        if transition.is_some() || !changes.steps.is_empty() {
+            stored.run.rev += 1;
+            stored.run.updated_at = now;
+        }
+        for step in &changes.steps {
+            put_step(stored, step);
+        }
         if let Some(transition) = transition {
             let messages = state.messages.entry(session_key.to_owned()).or_default();
-            apply(stored, messages, transition, now);
+            apply(stored, messages, transition);
         }
         Ok(())
+    }
+
+    async fn renew(&self, run_id: &str, held: Held<'_>, until: i64) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        let stored = state.runs.get_mut(run_id).ok_or(Error::Missing)?;
+        let mine = stored.holder.as_deref() == Some(held.holder);
+        if !mine || stored.run.epoch != held.fence.epoch || stored.is_over() {
+            return Err(Error::Fenced);
+        }
+        stored.run.lease = Some(Lease {
+            holder: held.holder.to_owned(),
+            until,
+        });
+        Ok(())
+    }
+
+    async fn release(&self, run_id: &str, fence: Fence) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        if let Some(stored) = state.runs.get_mut(run_id)
+            && stored.run.epoch == fence.epoch
+            && !stored.is_over()
+        {
+            stored.holder = None;
+            stored.run.lease = None;
+        }
+        Ok(())
+    }
+
+    async fn reopen(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        holder: &str,
+        until: i64,
+        now: i64,
+    ) -> Result<Fence, Error> {
+        let mut state = self.state.borrow_mut();
+        let stored = state.runs.get_mut(&run.run_id).ok_or(Error::Missing)?;
+        let mine = stored.holder.as_deref() == Some(holder) && !stored.is_over();
+        if mine {
+            return Ok(Fence {
+                epoch: stored.run.epoch,
+            });
+        }
+        let failed = stored.run.state.status == Status::Failed;
+        if !failed || stored.run.rev != run.rev || stored.run.state.line_count > 0 {
+            return Err(Error::Fenced);
+        }
+        stored.holder = Some(holder.to_owned());
+        let found = &mut stored.run;
+        found.lease = Some(Lease {
+            holder: holder.to_owned(),
+            until,
+        });
+        found.epoch += 1;
+        found.rev += 1;
+        found.updated_at = now;
+        found.cancel = None;
+        found.state.status = Status::Running;
+        found.state.attempts = run.state.attempts.clone();
+        found.state.attempts.push(attempt.clone());
+        found.state.outcome = None;
+        found.state.finished_at = None;
+        Ok(Fence { epoch: found.epoch })
     }
 
     async fn request_cancel(&self, run_id: &str, cancel: &Cancel) -> Result<bool, Error> {
@@ -289,6 +390,9 @@ impl Store for MemoryStore {
             return Err(Error::Fenced);
         }
         stored.run.rev += 1;
+        if stored.run.state.status == Status::Suspended {
+            stored.run.state.wake_at = Some(now);
+        }
         let record = EventRecord {
             key: key.to_owned(),
             payload: payload.to_owned(),
@@ -406,19 +510,16 @@ impl Store for MemoryStore {
     }
 }
 
-/// Makes a transition true. A message or step that stands already keeps what identifies it and
-/// when it began.
+/// Makes a transition true. A message that stands already keeps what identifies it and when it
+/// began.
 fn apply(
     stored: &mut Stored,
     messages: &mut BTreeMap<(u64, Role), Message>,
     transition: &Transition,
-    now: i64,
 ) {
     let run = &mut stored.run;
     run.state = transition.state.clone();
     run.upstream_cancel = transition.upstream_cancel.clone();
-    run.rev += 1;
-    run.updated_at = now;
     if let Some(new) = &transition.message {
         let message = messages
             .entry((new.turn_index, new.role))
@@ -427,13 +528,16 @@ fn apply(
         message.status = new.status;
         message.rev = run.rev;
     }
-    if let Some(new) = &transition.step {
-        let step = stored.steps.entry(new.index).or_insert_with(|| new.clone());
-        step.status = new.status.clone();
-        step.attempts = new.attempts;
-        step.result = new.result.clone();
-        step.error = new.error.clone();
-        step.completed_at = new.completed_at;
-        step.rev = run.rev;
-    }
+}
+
+/// Stores a step under the run's present rev.
+fn put_step(stored: &mut Stored, new: &Step) {
+    let step = stored.steps.entry(new.index).or_insert_with(|| new.clone());
+    *step = Step {
+        intent: step.intent.clone(),
+        kind: step.kind.clone(),
+        started_at: step.started_at,
+        rev: stored.run.rev,
+        ..new.clone()
+    };
 }

@@ -6,6 +6,7 @@
 //! Invariant: every write of a run carries its epoch in its own statement; a stale writer changes
 //! nothing and is told [`Error::Fenced`].
 
+mod batch;
 mod decode;
 mod driver;
 mod durable;
@@ -25,14 +26,15 @@ pub mod sqlite;
 
 pub use decode::Corrupt;
 pub use driver::{Driver, DriverError, Outcome, Statement, Value};
-pub use durable::{DueRun, Held, RunFilter, Shipment};
+pub use durable::{DueRun, RunFilter, Shipment, Stands};
 pub use lease::{Claim, claim};
 pub use memory::MemoryStore;
 pub use migrate::{Section, migrations, version};
 pub use object::{Hydration, Unshipped};
 pub use record::{
     Attempt, Cancel, EventRecord, Handle, LastError, Lease, LogHome, LogRow, Message,
-    MessageStatus, Role, Run, RunOutcome, RunState, Session, Step, UpstreamCancel,
+    MessageStatus, Role, Run, RunOutcome, RunState, Session, Step, StepDetail, StepFailure,
+    UpstreamCancel,
 };
 pub use sql_store::SqlStore;
 pub use status::Status;
@@ -134,8 +136,6 @@ pub struct Transition {
     pub state: RunState,
     /// The assistant's message, with a terminal state.
     pub message: Option<Message>,
-    /// The turn's own step, with a terminal state.
-    pub step: Option<Step>,
     /// A cancel that the upstream is still to be told.
     pub upstream_cancel: Option<UpstreamCancel>,
 }
@@ -145,8 +145,19 @@ pub struct Transition {
 pub struct Changes {
     /// Lines to append.
     pub lines: Option<Lines>,
+    /// Steps as they are from now on; one that stands already keeps its intent, kind and start.
+    pub steps: Vec<Step>,
     /// A change of the run.
     pub transition: Option<Box<Transition>>,
+}
+
+/// The lease of one acquisition, as its holder knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held<'a> {
+    /// The acquisition's epoch.
+    pub fence: Fence,
+    /// Its token.
+    pub holder: &'a str,
 }
 
 /// An event as it stands after an emit.
@@ -173,6 +184,14 @@ pub trait Store {
     /// [`Error::Unavailable`].
     fn sync(&self) -> impl Future<Output = Result<(), Error>>;
 
+    /// Returns when something may be done to the outside that nothing written before may be lost
+    /// behind. Where the platform itself holds what leaves it until its writes are durable, that
+    /// is at once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn barrier(&self) -> impl Future<Output = Result<(), Error>>;
+
     /// The session, tombstones included.
     ///
     /// # Errors
@@ -187,6 +206,13 @@ pub trait Store {
     /// [`Error::Unavailable`].
     fn begin(&self, begin: &Begin) -> impl Future<Output = Result<Begun, Error>>;
 
+    /// Stores a run that belongs to no session, with the epoch and lease it carries. Of two racing
+    /// creations of one id exactly one must win; the other must change nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn create(&self, run: &Run) -> impl Future<Output = Result<Begun, Error>>;
+
     /// Takes an open run over under a new, higher epoch. `holder` is a token of this acquisition:
     /// the same token again must be recognised as the same acquisition.
     ///
@@ -198,6 +224,40 @@ pub trait Store {
         run_id: &str,
         policy: Policy,
         holder: &str,
+        now: i64,
+    ) -> impl Future<Output = Result<Fence, Error>>;
+
+    /// Has a lease last until `until`, Unix ms, also one that has run out and that nobody took
+    /// since. Whoever lost it must change nothing.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], [`Error::Missing`], [`Error::Unavailable`].
+    fn renew(
+        &self,
+        run_id: &str,
+        held: Held<'_>,
+        until: i64,
+    ) -> impl Future<Output = Result<(), Error>>;
+
+    /// Frees an open run that this acquisition still owns; whoever lost it must change nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    fn release(&self, run_id: &str, fence: Fence) -> impl Future<Output = Result<(), Error>>;
+
+    /// Opens a failed run without a log again, as `run` was read, for one more attempt under a new
+    /// epoch and a lease until `until`, Unix ms. Of two at once one must win. A run that is open,
+    /// that succeeded, was cancelled, or has lines must stay as it is.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when it isn't such a run any more, [`Error::Missing`],
+    /// [`Error::Unavailable`].
+    fn reopen(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        holder: &str,
+        until: i64,
         now: i64,
     ) -> impl Future<Output = Result<Fence, Error>>;
 
@@ -239,7 +299,8 @@ pub trait Store {
     ) -> impl Future<Output = Result<(), Error>>;
 
     /// Records an event; the first emit of a key must win for ever. On a run that is over a new
-    /// key is refused with [`Error::Fenced`], a known one must still answer.
+    /// key is refused with [`Error::Fenced`], a known one must still answer. A new event must make
+    /// a suspended run due: its `wake_at` is then `now`.
     ///
     /// # Errors
     /// [`Error::Fenced`], [`Error::Missing`], [`Error::Unavailable`].

@@ -49,6 +49,32 @@ pub struct Handle {
     pub execution_id: String,
     /// The attempt it belongs to.
     pub attempt: u32,
+    /// Since when the run is suspended, Unix ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_at: Option<i64>,
+    /// How long it was suspended before that, in ms: time that no budget counts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_ms: u64,
+}
+
+impl Handle {
+    /// The handle of an attempt that has not waited yet.
+    pub const fn new(execution_id: String, attempt: u32) -> Self {
+        Handle {
+            execution_id,
+            attempt,
+            suspended_at: None,
+            waited_ms: 0,
+        }
+    }
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How a run ended.
@@ -349,6 +375,49 @@ pub struct Step {
     pub started_at: i64,
     /// Unix ms.
     pub completed_at: Option<i64>,
+    /// What only some steps have.
+    pub detail: StepDetail,
+}
+
+/// What only some steps have. PERSISTED: fields are add-only, each with a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StepDetail {
+    /// The identity of a named step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Hex SHA-256 of the input's canonical JSON, when the step was given one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_hash: Option<String>,
+    /// Until when a wait lasts, Unix ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<i64>,
+    /// Its attempts that failed, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<StepFailure>,
+    /// The run's workspace as it was behind this step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+}
+
+/// One failed attempt of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepFailure {
+    /// Which begin of the step it was, from 1.
+    pub attempt: u32,
+    /// The attempt of the run in which it happened, from 1.
+    #[serde(default)]
+    pub run_attempt: u32,
+    /// Stable, for policies and callers.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Unix ms.
+    pub at: i64,
+    /// Unix ms before which it is not tried again; `None` when it isn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<i64>,
 }
 
 /// A keyed fact from outside.
@@ -393,6 +462,19 @@ mod tests {
     }
 
     #[test]
+    fn a_steps_detail_is_read_and_written_alike() {
+        for detail in [
+            "{}",
+            r#"{"name":"a","inputHash":"h","deadline":5,"failures":[{"attempt":1,"runAttempt":2,"code":"c","message":"m","at":3,"retryAt":4}],"workspace":"w"}"#,
+        ] {
+            let read: StepDetail = serde_json::from_str(detail).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), detail);
+        }
+        let newer: StepDetail = serde_json::from_str(r#"{"addedLater":1}"#).unwrap();
+        assert_eq!(newer, StepDetail::default());
+    }
+
+    #[test]
     fn stored_json_of_version_1_is_read_and_written_alike() {
         let attempts = r#"[{"number":1,"reason":"submitted","startedAt":5}]"#;
         let read: Vec<Attempt> = serde_json::from_str(attempts).unwrap();
@@ -409,6 +491,9 @@ mod tests {
         let cancel = r#"{"at":1}"#;
         let read: Cancel = serde_json::from_str(cancel).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), cancel);
+        let waited = r#"{"executionId":"t:s:0","attempt":1,"suspendedAt":7,"waitedMs":3}"#;
+        let read: Handle = serde_json::from_str(waited).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), waited);
         let pending = r#"{"executionId":"x","tries":2,"nextAt":9}"#;
         let read: UpstreamCancel = serde_json::from_str(pending).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), pending);

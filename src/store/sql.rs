@@ -74,7 +74,8 @@ macro_rules! message_columns {
 
 macro_rules! step_columns {
     () => {
-        "step_index, intent, kind, status, attempts, result, error, rev, started_at, completed_at"
+        "step_index, intent, kind, status, attempts, result, error, rev, started_at, completed_at, \
+         detail"
     };
 }
 
@@ -122,7 +123,7 @@ pub(crate) const BEGIN_MESSAGE: &str = concat!(
 pub(crate) const BEGIN_STEP: &str = concat!(
     "INSERT INTO steps (run_id, ",
     step_columns!(),
-    ") SELECT ?1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 WHERE ",
+    ") SELECT ?1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 WHERE ",
     uncounted!()
 );
 /// In an object: nothing of the run is in D1 yet.
@@ -140,6 +141,15 @@ pub(crate) const BEGIN_SESSION: &str = concat!(
      turn_count = excluded.turn_count, updated_at = excluded.updated_at, deleted_at = NULL"
 );
 
+/// A run without a session. Of two at once one is first; the other changes nothing.
+pub(crate) const CREATE_RUN: &str = concat!(
+    "INSERT INTO runs (",
+    run_columns!(),
+    ") VALUES (",
+    run_values!(),
+    ") ON CONFLICT DO NOTHING"
+);
+
 /// `?2` holder, `?3` until, `?4` now, `?5` 1 for `Sole`.
 pub(crate) const ACQUIRE: &str = concat!(
     "UPDATE runs SET epoch = epoch + 1, rev = rev + 1, lease_holder = ?2, lease_until = ?3, \
@@ -153,6 +163,25 @@ pub(crate) const ACQUIRE: &str = concat!(
 /// How the run stands behind an [`ACQUIRE`], and whether `?2` holds it.
 pub(crate) const ACQUIRED: &str =
     "SELECT epoch, status, lease_holder IS ?2, lease_until FROM runs WHERE run_id = ?1";
+
+/// `?2` epoch, `?3` holder, `?4` until. No rev: a lease is nobody else's business.
+pub(crate) const RENEW: &str = concat!(
+    "UPDATE runs SET lease_until = ?4 WHERE run_id = ?1 AND epoch = ?2 AND lease_holder = ?3 \
+     AND status IN ",
+    open!()
+);
+/// `?2` epoch: the run is free from now on.
+pub(crate) const RELEASE: &str = concat!(
+    "UPDATE runs SET lease_holder = NULL, lease_until = NULL WHERE run_id = ?1 AND epoch = ?2 \
+     AND status IN ",
+    open!()
+);
+/// `?2` holder, `?3` until, `?4` now, `?5` the attempts with the new one, `?6` the rev that was read.
+/// What has a log stays over: its readers have seen its end.
+pub(crate) const REOPEN: &str = "UPDATE runs SET status = 'running', epoch = epoch + 1, \
+     rev = rev + 1, lease_holder = ?2, lease_until = ?3, attempts = ?5, outcome = NULL, \
+     cancel = NULL, finished_at = NULL, updated_at = ?4 \
+     WHERE run_id = ?1 AND status = 'failed' AND rev = ?6 AND line_count = 0";
 
 /// `?3` where the log ends before this commit's lines; so in all statements of a commit.
 pub(crate) const APPEND: &str = concat!(
@@ -187,13 +216,22 @@ pub(crate) const COMMIT_STEP: &str = concat!(
     "INSERT INTO steps (run_id, ",
     step_columns!(),
     ") SELECT ?1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, (SELECT rev + 1 FROM runs WHERE run_id = ?1), \
-     ?11, ?12 WHERE ",
+     ?11, ?12, ?13 WHERE ",
     fence!(),
     " AND ",
     log_end!(),
     " = ?3 ON CONFLICT (run_id, step_index) DO UPDATE SET status = excluded.status, \
      attempts = excluded.attempts, result = excluded.result, error = excluded.error, \
-     rev = excluded.rev, completed_at = excluded.completed_at"
+     rev = excluded.rev, completed_at = excluded.completed_at, detail = excluded.detail"
+);
+/// Behind a [`COMMIT_STEP`] without a [`TRANSITION`]: the run's rev follows its steps'.
+pub(crate) const STEPS_REV: &str = concat!(
+    "UPDATE runs SET rev = rev + 1, updated_at = ?4 WHERE run_id = ?1 AND epoch = ?2 \
+     AND status IN ",
+    open!(),
+    " AND ",
+    log_end!(),
+    " = ?3"
 );
 pub(crate) const TRANSITION: &str = concat!(
     "UPDATE runs SET status = ?4, attempts = ?5, handle = ?6, outcome = ?7, usage = ?8, \
@@ -226,8 +264,9 @@ pub(crate) const EMIT_EVENT: &str = concat!(
     open!(),
     ") ON CONFLICT DO NOTHING"
 );
-/// Raises `rev` to the event's own, once.
-pub(crate) const EVENT_REV: &str = "UPDATE runs SET rev = rev + 1 WHERE run_id = ?1 \
+/// Raises `rev` to the event's own, once. `?3` now: a suspended run is due with it.
+pub(crate) const EVENT_REV: &str = "UPDATE runs SET rev = rev + 1, \
+     wake_at = CASE status WHEN 'suspended' THEN ?3 ELSE wake_at END WHERE run_id = ?1 \
      AND rev < (SELECT rev FROM events WHERE run_id = ?1 AND key = ?2)";
 pub(crate) const EVENT: &str = concat!(
     "SELECT ",
@@ -348,7 +387,7 @@ pub(crate) const HYDRATE_MESSAGE: &str = concat!(
 pub(crate) const HYDRATE_STEP: &str = concat!(
     "INSERT OR REPLACE INTO steps (run_id, ",
     step_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
 );
 pub(crate) const HYDRATE_EVENT: &str = concat!(
     "INSERT OR REPLACE INTO events (run_id, ",
@@ -424,11 +463,11 @@ pub(crate) const SHIP_MESSAGE: &str = concat!(
 pub(crate) const SHIP_STEP: &str = concat!(
     "INSERT INTO steps (run_id, ",
     step_columns!(),
-    ") SELECT ?3, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 WHERE ",
+    ") SELECT ?3, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 WHERE ",
     landed!(),
     " ON CONFLICT (run_id, step_index) DO UPDATE SET status = excluded.status, \
      attempts = excluded.attempts, result = excluded.result, error = excluded.error, \
-     rev = excluded.rev, completed_at = excluded.completed_at WHERE steps.rev < excluded.rev"
+     rev = excluded.rev, completed_at = excluded.completed_at, detail = excluded.detail WHERE steps.rev < excluded.rev"
 );
 pub(crate) const SHIP_EVENT: &str = concat!(
     "INSERT INTO events (run_id, ",

@@ -4,15 +4,13 @@
 //! transport a [`Driver`]. Invariant: what a batch did is told from its own results, and when
 //! they say "nothing", from a read-back; never from the text of an error.
 
-use super::encode::{
-    json, message_params, optional_json, run_id_bounds, run_params, session_params, step_params,
-};
+use super::batch::{begin_batch, commit_step, transition_batch};
+use super::encode::{json, optional_json, run_id_bounds, run_params};
 use super::{
-    Begin, Begun, Cancel, Changes, Claim, Driver, DriverError, Emitted, Error, EventRecord, Fence,
-    Lines, LogRow, Message, Outcome, Policy, Role, Run, Section, Session, Statement, Status, Step,
-    Store, Transition, UpstreamCancel, Value, claim, decode, migrate, sql,
+    Attempt, Begin, Begun, Cancel, Changes, Claim, Driver, DriverError, Emitted, Error,
+    EventRecord, Fence, Held, LogRow, Message, Outcome, Policy, Role, Run, Section, Session,
+    Statement, Status, Step, Store, UpstreamCancel, Value, claim, decode, migrate, sql,
 };
-use crate::ids::run_id;
 
 /// The contract over a driver.
 #[derive(Clone, Debug)]
@@ -61,15 +59,15 @@ impl<D: Driver> SqlStore<D> {
         run_id: &str,
         fence: Fence,
         expect_next_seq: u64,
-        lines: Option<&Lines>,
-        transition: Option<&Transition>,
+        changes: &Changes,
     ) -> Result<(), Error> {
         let run = self.run(run_id).await?.ok_or(Error::Missing)?;
         if run.epoch != fence.epoch {
             return Err(Error::Fenced);
         }
-        let lines_stored = match lines {
+        let lines_stored = match &changes.lines {
             None => true,
+            Some(lines) if lines.frame_ids.is_empty() => true,
             Some(lines) => self
                 .log(run_id, expect_next_seq, 1)
                 .await?
@@ -80,8 +78,9 @@ impl<D: Driver> SqlStore<D> {
                         && row.lines == lines.text
                 }),
         };
+        let transition = changes.transition.as_ref();
         let state_stored = transition.is_none_or(|transition| transition.state == run.state);
-        if lines_stored && state_stored {
+        if lines_stored && state_stored && self.has_steps(run_id, &changes.steps).await? {
             return Ok(());
         }
         if run.state.status.is_terminal() {
@@ -92,6 +91,29 @@ impl<D: Driver> SqlStore<D> {
             found: self.log_end(run_id).await?,
         })
     }
+
+    /// Whether these steps are stored as they are here.
+    async fn has_steps(&self, run_id: &str, steps: &[Step]) -> Result<bool, Error> {
+        for step in steps {
+            let stored = self.steps(run_id, step.index, 1).await?;
+            if !stored.first().is_some_and(|stored| is_same(stored, step)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a stored step is what this one makes of it.
+pub(super) fn is_same(stored: &Step, step: &Step) -> bool {
+    let as_stored = Step {
+        intent: stored.intent.clone(),
+        kind: stored.kind.clone(),
+        rev: stored.rev,
+        started_at: stored.started_at,
+        ..step.clone()
+    };
+    *stored == as_stored
 }
 
 /// A driver answered with fewer outcomes than statements.
@@ -101,124 +123,6 @@ fn short() -> DriverError {
         unknown: true,
         full: false,
     }
-}
-
-/// The run first, its session last.
-pub(super) fn begin_batch(begin: &Begin, section: Section) -> Vec<Statement> {
-    let run = &begin.run;
-    let session_key = &begin.session.session_key;
-    let before = run
-        .turn_index
-        .checked_sub(1)
-        .map(|turn| run_id(session_key, turn));
-    let behind = |params: Vec<Value>| -> Vec<Value> {
-        [Value::from(&run.run_id)]
-            .into_iter()
-            .chain(params)
-            .collect()
-    };
-    let mut run_row = run_params(run);
-    run_row.extend([session_key.into(), before.into()]);
-    let mut batch = vec![
-        Statement {
-            sql: sql::BEGIN_RUN,
-            params: run_row,
-        },
-        Statement {
-            sql: sql::BEGIN_LINES,
-            params: behind(vec![
-                session_key.into(),
-                (begin.first.frame_ids.len() as u64).into(),
-                begin.first.attempt.into(),
-                begin.first.cursor.as_ref().into(),
-                json(&begin.first.frame_ids),
-                (&begin.first.text).into(),
-            ]),
-        },
-        Statement {
-            sql: sql::BEGIN_MESSAGE,
-            params: behind(message_params(session_key, &begin.message)),
-        },
-        Statement {
-            sql: sql::BEGIN_STEP,
-            params: behind([vec![session_key.into()], step_params(&begin.step)].concat()),
-        },
-    ];
-    if section == Section::Object {
-        batch.push(Statement {
-            sql: sql::BEGIN_UNSHIPPED,
-            params: behind(vec![session_key.into()]),
-        });
-    }
-    batch.push(Statement {
-        sql: sql::BEGIN_SESSION,
-        params: behind(session_params(&begin.session)),
-    });
-    batch
-}
-
-fn transition_batch(
-    session_key: &str,
-    fenced: &[Value],
-    transition: &Transition,
-    now: i64,
-) -> Vec<Statement> {
-    let state = &transition.state;
-    let mut batch = Vec::with_capacity(3);
-    if let Some(message) = &transition.message {
-        let mut params = fenced.to_vec();
-        params.extend([
-            session_key.into(),
-            message.role.name().into(),
-            message.turn_index.into(),
-            message.role.position().into(),
-            (&message.content).into(),
-            message.status.name().into(),
-            message.retry_of.into(),
-            message.created_at.into(),
-        ]);
-        batch.push(Statement {
-            sql: sql::COMMIT_MESSAGE,
-            params,
-        });
-    }
-    if let Some(step) = &transition.step {
-        let mut params = fenced.to_vec();
-        params.extend([
-            step.index.into(),
-            (&step.intent).into(),
-            (&step.kind).into(),
-            (&step.status).into(),
-            step.attempts.into(),
-            step.result.as_ref().into(),
-            step.error.as_ref().into(),
-            step.started_at.into(),
-            step.completed_at.into(),
-        ]);
-        batch.push(Statement {
-            sql: sql::COMMIT_STEP,
-            params,
-        });
-    }
-    let mut params = fenced.to_vec();
-    params.extend([
-        state.status.name().into(),
-        json(&state.attempts),
-        optional_json(state.handle.as_ref()),
-        optional_json(state.outcome.as_ref()),
-        state.usage.as_ref().into(),
-        optional_json(state.last_error.as_ref()),
-        state.line_count.into(),
-        state.wake_at.into(),
-        state.finished_at.into(),
-        optional_json(transition.upstream_cancel.as_ref()),
-        now.into(),
-    ]);
-    batch.push(Statement {
-        sql: sql::TRANSITION,
-        params,
-    });
-    batch
 }
 
 impl<D: Driver> Store for SqlStore<D> {
@@ -244,6 +148,10 @@ impl<D: Driver> Store for SqlStore<D> {
         Ok(self.driver.sync().await?)
     }
 
+    async fn barrier(&self) -> Result<(), Error> {
+        Ok(self.driver.barrier().await?)
+    }
+
     async fn session(&self, session_key: &str) -> Result<Option<Session>, Error> {
         let rows = self.query(sql::SESSION, vec![session_key.into()]).await?;
         Ok(rows.into_iter().next().map(decode::session).transpose()?)
@@ -254,6 +162,15 @@ impl<D: Driver> Store for SqlStore<D> {
         let outcomes = self.driver.apply(batch).await?;
         let run = outcomes.first().ok_or_else(short)?;
         Ok(if run.changes > 0 {
+            Begun::Begun
+        } else {
+            Begun::Taken
+        })
+    }
+
+    async fn create(&self, run: &Run) -> Result<Begun, Error> {
+        let created = self.one(sql::CREATE_RUN, run_params(run)).await?;
+        Ok(if created.changes > 0 {
             Begun::Begun
         } else {
             Begun::Taken
@@ -326,7 +243,11 @@ impl<D: Driver> Store for SqlStore<D> {
         let count = lines.map_or(0, |lines| lines.frame_ids.len() as u64);
         let end = expect_next_seq.saturating_add(count);
         let fenced = [run_id.into(), fence.epoch.into(), expect_next_seq.into()];
-        let mut batch = Vec::with_capacity(4);
+        let mut batch: Vec<Statement> = changes
+            .steps
+            .iter()
+            .map(|step| commit_step(&fenced, step))
+            .collect();
         if let Some(transition) = &changes.transition {
             if transition.state.line_count != end {
                 return Err(Error::SeqMismatch {
@@ -335,6 +256,13 @@ impl<D: Driver> Store for SqlStore<D> {
                 });
             }
             batch.extend(transition_batch(session_key, &fenced, transition, now));
+        } else if !changes.steps.is_empty() {
+            let mut params = fenced.to_vec();
+            params.push(now.into());
+            batch.push(Statement {
+                sql: sql::STEPS_REV,
+                params,
+            });
         }
         if let Some(lines) = lines {
             let mut params = fenced.to_vec();
@@ -361,9 +289,58 @@ impl<D: Driver> Store for SqlStore<D> {
         if outcomes.last().ok_or_else(short)?.changes > 0 {
             return Ok(());
         }
-        let transition = changes.transition.as_deref();
-        self.explain(run_id, fence, expect_next_seq, lines, transition)
-            .await
+        self.explain(run_id, fence, expect_next_seq, changes).await
+    }
+
+    async fn renew(&self, run_id: &str, held: Held<'_>, until: i64) -> Result<(), Error> {
+        let params = vec![
+            run_id.into(),
+            held.fence.epoch.into(),
+            held.holder.into(),
+            until.into(),
+        ];
+        if self.one(sql::RENEW, params).await?.changes > 0 {
+            return Ok(());
+        }
+        match self.run(run_id).await? {
+            Some(_) => Err(Error::Fenced),
+            None => Err(Error::Missing),
+        }
+    }
+
+    async fn release(&self, run_id: &str, fence: Fence) -> Result<(), Error> {
+        let params = vec![run_id.into(), fence.epoch.into()];
+        self.one(sql::RELEASE, params).await?;
+        Ok(())
+    }
+
+    async fn reopen(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        holder: &str,
+        until: i64,
+        now: i64,
+    ) -> Result<Fence, Error> {
+        let mut attempts = run.state.attempts.clone();
+        attempts.push(attempt.clone());
+        let params = vec![
+            (&run.run_id).into(),
+            holder.into(),
+            until.into(),
+            now.into(),
+            json(&attempts),
+            run.rev.into(),
+        ];
+        self.one(sql::REOPEN, params).await?;
+        // Read back in any case: the answer to an earlier, successful try may have been lost.
+        let found = self.run(&run.run_id).await?.ok_or(Error::Missing)?;
+        match found.lease {
+            Some(lease) if lease.holder == holder && !found.state.status.is_terminal() => {
+                Ok(Fence { epoch: found.epoch })
+            }
+            Some(_) | None => Err(Error::Fenced),
+        }
     }
 
     async fn request_cancel(&self, run_id: &str, cancel: &Cancel) -> Result<bool, Error> {
@@ -410,7 +387,7 @@ impl<D: Driver> Store for SqlStore<D> {
             },
             Statement {
                 sql: sql::EVENT_REV,
-                params: vec![run_id.into(), key.into()],
+                params: vec![run_id.into(), key.into(), now.into()],
             },
             Statement {
                 sql: sql::EVENT,

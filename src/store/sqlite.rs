@@ -71,6 +71,11 @@ impl Driver for NativeSqlite {
         Ok(outcomes)
     }
 
+    async fn barrier(&self) -> Result<(), DriverError> {
+        // A commit is durable when it returns.
+        Ok(())
+    }
+
     async fn sync(&self) -> Result<(), DriverError> {
         Ok(())
     }

@@ -24,7 +24,7 @@ use crate::ids;
 use crate::ports::Ports;
 use crate::store::{
     self, Attempt, Changes, Fence, Handle, LastError, Message, MessageStatus, Role, Run,
-    RunOutcome, RunState, Status, Step, Store, Transition, UpstreamCancel,
+    RunOutcome, RunState, Status, Step, StepDetail, Store, Transition, UpstreamCancel,
 };
 use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 use crate::wire::{json, line};
@@ -381,19 +381,24 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
 
     async fn flush(&mut self) -> Result<(), store::Error> {
         if self.buffer.bytes() > 0 {
-            self.commit(None).await?;
+            self.commit(vec![], None).await?;
         }
         Ok(())
     }
 
     /// Commits the buffered lines, with a transition when one is given, and wakes followers.
-    async fn commit(&mut self, transition: Option<Transition>) -> Result<(), store::Error> {
+    async fn commit(
+        &mut self,
+        steps: Vec<Step>,
+        transition: Option<Transition>,
+    ) -> Result<(), store::Error> {
         let drain = &self.drain;
         let attempt = current_attempt(&drain.run.state);
         let expect = self.buffer.committed_seq();
         let bytes = self.buffer.bytes();
         let changes = Changes {
             lines: self.buffer.lines(attempt),
+            steps,
             transition: transition.map(Box::new),
         };
         let fence = Fence {
@@ -438,21 +443,20 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
             reason: reason.to_owned(),
             started_at: now,
         });
-        state.handle = Some(Handle {
-            execution_id: ids::execution_id(&run.run_id, attempt),
+        state.handle = Some(Handle::new(
+            ids::execution_id(&run.run_id, attempt),
             attempt,
-        });
+        ));
         state.line_count = self.buffer.next_seq();
         state.wake_at = Some(now.saturating_add_unsigned(self.drain.settings.watchdog_ms));
         // The row that opens the new attempt belongs to it.
         self.drain.run.state.attempts.clone_from(&state.attempts);
-        self.commit(Some(Transition {
+        let transition = Transition {
             state,
             message: None,
-            step: None,
             upstream_cancel: None,
-        }))
-        .await
+        };
+        self.commit(vec![], Some(transition)).await
     }
 
     async fn finish(&mut self, ending: Ending) -> Result<Status, store::Error> {
@@ -488,13 +492,13 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
         self.log(&status, why);
         let text = self.buffer.transcript().units();
         let state = self.terminal_state(&ending, status, text.len(), now);
+        let step = self.step(&state, now);
         let transition = Transition {
             message: Some(self.message(&text, message_status, now)),
-            step: Some(self.step(&state, now)),
             upstream_cancel: self.upstream_cancel(stop_upstream, now),
             state,
         };
-        self.commit(Some(transition)).await?;
+        self.commit(vec![step], Some(transition)).await?;
         Ok(status)
     }
 
@@ -560,6 +564,7 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
             rev: 0,
             started_at: self.drain.run.created_at,
             completed_at: Some(now),
+            detail: StepDetail::default(),
         }
     }
 

@@ -1,11 +1,12 @@
 //! What a drain makes true: together, under its fence, at the end of the log it knows, once.
 
 use super::scene::{
-    NOW, Scene, both, done, ended, expect_eq, message, moved, only, only_lines, row, state, step,
+    NOW, Scene, both, done, ended, expect_eq, last_step, message, moved, only, only_lines,
+    only_steps, row, state, step,
 };
 use crate::store::{
-    Attempt, Cancel, Changes, Error, Handle, LastError, Lease, MessageStatus, Policy, Role,
-    RunOutcome, Status, Step, Store, UpstreamCancel,
+    Attempt, Cancel, Changes, Error, Handle, LastError, Lease, MessageStatus, Policy, Role, Run,
+    RunOutcome, Status, Step, StepDetail, StepFailure, Store, UpstreamCancel,
 };
 
 type Verdict = Result<(), String>;
@@ -34,8 +35,9 @@ pub(super) async fn one_decision_is_stored_together<S: Store>(scene: Scene<'_, S
         started_at: NOW + 50,
     });
     end.state.handle = Some(Handle {
-        execution_id: "execution:a2".to_owned(),
-        attempt: 2,
+        suspended_at: Some(NOW + 60),
+        waited_ms: 7,
+        ..Handle::new("execution:a2".to_owned(), 2)
     });
     end.state.outcome = Some(RunOutcome {
         text_units: 9,
@@ -52,7 +54,16 @@ pub(super) async fn one_decision_is_stored_together<S: Store>(scene: Scene<'_, S
         tries: 0,
         next_at: NOW + 100,
     });
-    let changes = both(&["a", "b"], end.clone());
+    let mut own = last_step();
+    own.detail = detail();
+    let tool = Step {
+        detail: StepDetail::default(),
+        ..step(1, "running")
+    };
+    let changes = Changes {
+        steps: vec![own.clone(), tool.clone()],
+        ..both(&["a", "b"], end.clone())
+    };
     done("commit", scene.commit(0, 1, 1, &changes).await)?;
 
     let found = scene.snapshot(0).await?;
@@ -68,12 +79,70 @@ pub(super) async fn one_decision_is_stored_together<S: Store>(scene: Scene<'_, S
     answer.rev = 2;
     let messages = vec![message(0, Role::User, "hi"), answer];
     expect_eq("messages", &messages, &found.messages)?;
-    let steps: Vec<Step> = end
-        .step
-        .map(|step| Step { rev: 2, ..step })
+    let steps: Vec<Step> = [own, tool]
         .into_iter()
+        .map(|step| Step { rev: 2, ..step })
         .collect();
     expect_eq("steps", &steps, &found.steps)
+}
+
+/// Every field that only some steps have.
+fn detail() -> StepDetail {
+    StepDetail {
+        name: Some("tool:1".to_owned()),
+        input_hash: Some("00ff".to_owned()),
+        deadline: Some(NOW + 9),
+        failures: vec![StepFailure {
+            attempt: 1,
+            run_attempt: 1,
+            code: "boom".to_owned(),
+            message: "it did \"not\" work".to_owned(),
+            at: NOW + 1,
+            retry_at: Some(NOW + 2),
+        }],
+        workspace: Some("ref-1".to_owned()),
+    }
+}
+
+pub(super) async fn steps_alone_leave_the_log_and_the_state_as_they_are<S: Store>(
+    scene: Scene<'_, S>,
+) -> Verdict {
+    scene.begin(0).await?;
+    let before = scene.snapshot(0).await?;
+    let steps = [step(1, "running"), step(2, "running")];
+    done("commit", scene.commit(0, 1, 1, &only_steps(&steps)).await)?;
+    let found = scene.snapshot(0).await?;
+    expect_eq("log", &before.log, &found.log)?;
+    let run = before.run.map(|run| Run {
+        rev: 2,
+        updated_at: NOW + 100,
+        ..run
+    });
+    expect_eq("run", &run, &found.run)?;
+    let revs: Vec<u64> = found.steps.iter().map(|step| step.rev).collect();
+    expect_eq("revs", &vec![1, 2, 2], &revs)
+}
+
+pub(super) async fn steps_are_fenced_like_everything_else<S: Store>(
+    scene: Scene<'_, S>,
+) -> Verdict {
+    scene.begin(0).await?;
+    scene.take(0, "b").await?;
+    let before = scene.snapshot(0).await?;
+    let steps = only_steps(&[step(0, "failed"), step(1, "running")]);
+    let found = scene.commit(0, 1, 1, &steps).await;
+    expect_eq("a stale epoch", &Err(Error::Fenced), &found)?;
+    let found = scene.commit(0, 2, 7, &steps).await;
+    let elsewhere = Err(Error::SeqMismatch {
+        expected: 7,
+        found: 1,
+    });
+    expect_eq("another end of the log", &elsewhere, &found)?;
+    expect_eq(
+        "what is stored behind the refusals",
+        &before,
+        &scene.snapshot(0).await?,
+    )
 }
 
 pub(super) async fn lines_alone_leave_the_run_as_it_is<S: Store>(scene: Scene<'_, S>) -> Verdict {
@@ -322,8 +391,11 @@ pub(super) async fn a_message_and_a_step_keep_when_they_began<S: Store>(
     again.error = Some(r#"{"code":"x"}"#.to_owned());
     again.started_at = NOW + 7;
     again.completed_at = Some(NOW + 8);
-    end.step = Some(again.clone());
-    done("commit", scene.commit(0, 1, 1, &only(end)).await)?;
+    let changes = Changes {
+        steps: vec![again.clone()],
+        ..only(end)
+    };
+    done("commit", scene.commit(0, 1, 1, &changes).await)?;
 
     let found = scene.snapshot(0).await?;
     let mut kept = message(0, Role::User, "replaced");

@@ -4,8 +4,8 @@
 
 use super::scene::{NOW, expect_eq, tenant, turn};
 use crate::store::{
-    Begin, Driver, DriverError, Outcome, Run, Section, Statement, Value, encode::run_params, sql,
-    sql_store,
+    Begin, Driver, DriverError, Outcome, Run, Section, Statement, Value, batch, encode::run_params,
+    sql,
 };
 
 type Verdict = Result<(), String>;
@@ -61,7 +61,7 @@ impl<'a, D: Driver> Bench<'a, D> {
 
     async fn begun(&self) -> Verdict {
         let outcomes = self
-            .apply(sql_store::begin_batch(&self.begin, Section::D1))
+            .apply(batch::begin_batch(&self.begin, Section::D1))
             .await?;
         expect_eq("what a begin changed", &vec![true; 5], &changed(&outcomes))
     }
@@ -150,7 +150,7 @@ pub(super) async fn changes_are_zero_exactly_when_nothing_changed<D: Driver>(
 ) -> Verdict {
     bench.begun().await?;
     let repeated = bench
-        .apply(sql_store::begin_batch(&bench.begin, Section::D1))
+        .apply(batch::begin_batch(&bench.begin, Section::D1))
         .await?;
     expect_eq(
         "changes of a repeated begin",
@@ -185,7 +185,7 @@ pub(super) async fn a_statement_sees_what_the_ones_before_it_did<D: Driver>(
     bench: Bench<'_, D>,
 ) -> Verdict {
     let mut batch = vec![bench.read()];
-    batch.extend(sql_store::begin_batch(&bench.begin, Section::D1));
+    batch.extend(batch::begin_batch(&bench.begin, Section::D1));
     batch.push(bench.read());
     let outcomes = bench.apply(batch).await?;
     let read = |outcome: Option<&Outcome>| outcome.map(|outcome| outcome.rows.clone());
@@ -197,7 +197,7 @@ pub(super) async fn a_statement_sees_what_the_ones_before_it_did<D: Driver>(
 pub(super) async fn a_failing_third_statement_leaves_nothing<D: Driver>(
     bench: Bench<'_, D>,
 ) -> Verdict {
-    let mut batch = sql_store::begin_batch(&bench.begin, Section::D1);
+    let mut batch = batch::begin_batch(&bench.begin, Section::D1);
     batch.insert(2, failing());
     match bench.driver.apply(batch).await {
         Ok(outcomes) => return Err(format!("apply: expected an error, found {outcomes:?}")),

@@ -119,6 +119,8 @@ table! {
     lease::what_does_not_exist_cannot_be_acquired,
     commit::one_decision_is_stored_together,
     commit::lines_alone_leave_the_run_as_it_is,
+    commit::steps_alone_leave_the_log_and_the_state_as_they_are,
+    commit::steps_are_fenced_like_everything_else,
     commit::no_changes_change_nothing,
     commit::stale_epoch_cannot_append,
     commit::stale_epoch_cannot_transition,

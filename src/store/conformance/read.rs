@@ -1,7 +1,8 @@
 //! What comes back: whole, in order, page by page, and only one's own.
 
 use super::scene::{
-    ALL, NOW, Scene, Snapshot, done, ended, expect_eq, message, moved, only, only_lines, row, step,
+    ALL, NOW, Scene, Snapshot, done, ended, expect_eq, message, only, only_lines, only_steps, row,
+    step,
 };
 use crate::store::{Lease, Lines, LogRow, Message, Role, Session, Status, Store};
 
@@ -175,9 +176,8 @@ pub(super) async fn a_session_sees_what_is_its_own_only<S: Store>(scene: Scene<'
 pub(super) async fn steps_come_by_index<S: Store>(scene: Scene<'_, S>) -> Verdict {
     scene.begin(0).await?;
     for index in [10, 2, 1] {
-        let mut moved = moved(Status::Running, 1);
-        moved.step = Some(step(index, "running"));
-        done("commit", scene.commit(0, 1, 1, &only(moved)).await)?;
+        let steps = only_steps(&[step(index, "running")]);
+        done("commit", scene.commit(0, 1, 1, &steps).await)?;
     }
     let id = scene.run_id(0);
     for (from, limit, expected) in [

@@ -6,8 +6,8 @@
 use crate::ids::run_id;
 use crate::store::{
     Attempt, Begin, Begun, Changes, Error, EventRecord, Fence, Handle, Lines, LogHome, LogRow,
-    Message, MessageStatus, Policy, Role, Run, RunOutcome, RunState, Session, Status, Step, Store,
-    Transition,
+    Message, MessageStatus, Policy, Role, Run, RunOutcome, RunState, Session, Status, Step,
+    StepDetail, Store, Transition,
 };
 use std::fmt::Debug;
 
@@ -281,10 +281,7 @@ pub(super) fn state(status: Status, line_count: u64) -> RunState {
             reason: "submitted".to_owned(),
             started_at: NOW,
         }],
-        handle: Some(Handle {
-            execution_id: "execution".to_owned(),
-            attempt: 1,
-        }),
+        handle: Some(Handle::new("execution".to_owned(), 1)),
         outcome: None,
         usage: None,
         last_error: None,
@@ -318,6 +315,7 @@ pub(super) fn step(index: u32, status: &str) -> Step {
         rev: 1,
         started_at: NOW,
         completed_at: None,
+        detail: StepDetail::default(),
     }
 }
 
@@ -326,12 +324,20 @@ pub(super) fn moved(status: Status, line_count: u64) -> Transition {
     Transition {
         state: state(status, line_count),
         message: None,
-        step: None,
         upstream_cancel: None,
     }
 }
 
-/// The end of a turn, with its message and step.
+/// A turn's own step, as it is at the end.
+pub(super) fn last_step() -> Step {
+    Step {
+        result: Some(r#"{"ok":true}"#.to_owned()),
+        completed_at: Some(NOW + 100),
+        ..step(0, "completed")
+    }
+}
+
+/// The end of a turn, with its message.
 pub(super) fn ended(turn: u64, status: Status, line_count: u64) -> Transition {
     let mut end = moved(status, line_count);
     end.state.outcome = Some(RunOutcome {
@@ -339,25 +345,27 @@ pub(super) fn ended(turn: u64, status: Status, line_count: u64) -> Transition {
         reason: None,
     });
     end.message = Some(message(turn, Role::Assistant, "hello"));
-    end.step = Some(Step {
-        result: Some(r#"{"ok":true}"#.to_owned()),
-        completed_at: Some(NOW + 100),
-        ..step(0, "completed")
-    });
     end
 }
 
 pub(super) fn only_lines(texts: &[&str]) -> Changes {
     Changes {
         lines: Some(lines(texts)),
-        transition: None,
+        ..Changes::default()
     }
 }
 
 pub(super) fn only(transition: Transition) -> Changes {
     Changes {
-        lines: None,
         transition: Some(Box::new(transition)),
+        ..Changes::default()
+    }
+}
+
+pub(super) fn only_steps(steps: &[Step]) -> Changes {
+    Changes {
+        steps: steps.to_vec(),
+        ..Changes::default()
     }
 }
 
@@ -365,5 +373,6 @@ pub(super) fn both(texts: &[&str], transition: Transition) -> Changes {
     Changes {
         lines: Some(lines(texts)),
         transition: Some(Box::new(transition)),
+        ..Changes::default()
     }
 }

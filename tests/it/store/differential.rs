@@ -48,6 +48,7 @@ enum Operation {
         seq: i64,
         lines: Option<u8>,
         text: u8,
+        steps: Vec<u8>,
         transition: Option<Move>,
     },
     /// The last commit once more, as after a lost answer.
@@ -80,7 +81,6 @@ struct Move {
     /// Beside the right count.
     count: i64,
     message: Option<Role>,
-    step: Option<u8>,
     tries: Option<u8>,
 }
 
@@ -116,20 +116,14 @@ fn off() -> impl Strategy<Value = i64> {
 fn moved() -> impl Strategy<Value = Move> {
     let role = prop_oneof![Just(Role::User), Just(Role::Assistant)];
     let count = prop_oneof![20 => Just(0_i64), 1 => Just(1)];
-    (
-        status(),
-        count,
-        option::of(role),
-        option::of(0..2_u8),
-        option::of(0..2_u8),
-    )
-        .prop_map(|(status, count, message, step, tries)| Move {
+    (status(), count, option::of(role), option::of(0..2_u8)).prop_map(
+        |(status, count, message, tries)| Move {
             status,
             count,
             message,
-            step,
             tries,
-        })
+        },
+    )
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -147,6 +141,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         off(),
         option::weighted(0.8, 0..3_u8),
         0..2_u8,
+        prop::collection::vec(0..3_u8, 0..3),
         option::weighted(0.6, moved()),
     );
     prop_oneof![
@@ -156,8 +151,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => acquire.prop_map(|(at, holder, now, until)| Operation::Acquire {
             at, holder, now, until,
         }),
-        8 => commit.prop_map(|(at, epoch, seq, lines, text, transition)| Operation::Commit {
-            at, epoch, seq, lines, text, transition,
+        8 => commit.prop_map(|(at, epoch, seq, lines, text, steps, transition)| Operation::Commit {
+            at, epoch, seq, lines, text, steps, transition,
         }),
         2 => Just(Operation::Repeat),
         1 => (place(1), 0..2_u8).prop_map(|(at, reason)| Operation::Cancel { at, reason }),
@@ -319,6 +314,7 @@ fn call(
             seq,
             lines: count,
             text,
+            steps,
             transition,
         } => {
             let (session_key, turn) = turn_of(at);
@@ -332,11 +328,14 @@ fn call(
                 Box::new(Transition {
                     state: run_state(change.status, line_count, serial),
                     message: change.message.map(|role| message(turn, role, "\"answer\"")),
-                    step: change.step.map(|index| step(index, "another", "completed")),
                     upstream_cancel: pending(change.tries),
                 })
             });
             let changes = Changes {
+                steps: steps
+                    .iter()
+                    .map(|index| step(*index, "another", "completed"))
+                    .collect(),
                 lines: count.map(|count| lines(count, *text)),
                 transition,
             };

@@ -19,10 +19,10 @@ async fn finish(store: &SqlStore<NativeSqlite>) -> Result<(), Error> {
     assert_eq!(store.begin(&begin(KEY, 0, 1)).await, Ok(Begun::Begun));
     let changes = Changes {
         lines: Some(lines(1, 1)),
+        steps: vec![],
         transition: Some(Box::new(Transition {
             state: run_state(Status::Completed, 2, 1),
             message: Some(message(0, Role::Assistant, "\"answer\"")),
-            step: None,
             upstream_cancel: None,
         })),
     };

@@ -81,6 +81,10 @@ impl Driver for Fated {
         }
     }
 
+    async fn barrier(&self) -> Result<(), DriverError> {
+        self.driver.barrier().await
+    }
+
     async fn sync(&self) -> Result<(), DriverError> {
         self.driver.sync().await
     }

@@ -3,7 +3,7 @@
 use steadfast::ids::run_id;
 use steadfast::store::{
     Attempt, Begin, Lines, LogHome, Message, MessageStatus, Role, Run, RunOutcome, RunState,
-    Session, Status, Step, UpstreamCancel,
+    Session, Status, Step, StepDetail, UpstreamCancel,
 };
 
 /// A running turn, accepted at `at`.
@@ -105,6 +105,7 @@ pub(super) fn step(index: u8, intent: &str, status: &str) -> Step {
         rev: 1,
         started_at: 1,
         completed_at: None,
+        detail: StepDetail::default(),
     }
 }
 

@@ -161,6 +161,11 @@ impl Driver for ObjectDriver {
         applied
     }
 
+    async fn barrier(&self) -> Result<(), DriverError> {
+        // Requests of this platform leave at once: what they may rely on is made durable first.
+        self.sync().await
+    }
+
     async fn sync(&self) -> Result<(), DriverError> {
         if self.sim.is_doomed(self.life) {
             pending::<()>().await;
@@ -331,6 +336,10 @@ impl Driver for D1Driver {
             pending::<()>().await;
         }
         answer.await
+    }
+
+    async fn barrier(&self) -> Result<(), DriverError> {
+        Ok(())
     }
 
     async fn sync(&self) -> Result<(), DriverError> {
