@@ -167,3 +167,6 @@ const _: () = assert!(2 * EXPIRY_BATCHES + 4 <= PASS_STATEMENTS);
 /// A turn's first ship waits this long, or until the turn is over: less than an upstream thinks, so
 /// that it costs no first token, and short beside the time in which a storage is lost.
 pub const SHIP_FIRST_MS: u64 = 250;
+/// A lease without renewal: long enough for two failed renewals, short enough that a user still waits
+/// for whoever takes over.
+pub const LEASE_MS: u64 = 30_000;

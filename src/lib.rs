@@ -22,6 +22,8 @@ pub mod session;
 
 pub mod turn;
 
+pub mod run;
+
 pub mod upstream;
 
 pub mod store;

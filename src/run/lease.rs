@@ -1,0 +1,133 @@
+//! Keeping a lease: renewed by time while its holder works, whatever the work does.
+//!
+//! Owns when to renew and when a lease counts as lost. Who may take a run is `store::lease`; what a
+//! lost lease means for the work is its own affair. Invariant: nobody goes on with a lease whose
+//! end has passed by its own clock, and a lease is never renewed by progress alone.
+
+use crate::caps;
+use crate::ports::Ports;
+use crate::store::{self, Fence, Held, Store};
+
+/// How a lease is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTerms {
+    /// How long it lasts without renewal, in ms.
+    pub lease_ms: u64,
+}
+
+impl Default for LeaseTerms {
+    fn default() -> Self {
+        LeaseTerms {
+            lease_ms: caps::LEASE_MS,
+        }
+    }
+}
+
+impl LeaseTerms {
+    /// When a lease taken or renewed at `now` ends, Unix ms.
+    pub const fn until(self, now: i64) -> i64 {
+        now.saturating_add_unsigned(self.lease_ms)
+    }
+
+    /// The wait before the next renewal, in ms: two may fail before the lease is gone.
+    pub fn renew_after_ms(self) -> u64 {
+        (self.lease_ms / 3).max(1)
+    }
+}
+
+/// What a failed renewal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Nobody else has it yet: try again.
+    Retry,
+    /// Somebody else may have it.
+    Lost,
+}
+
+fn after_failure(failure: &store::Error, now: i64, until: i64) -> Next {
+    match failure {
+        store::Error::Fenced | store::Error::Missing | store::Error::LeaseHeld { .. } => Next::Lost,
+        store::Error::Unavailable(_)
+        | store::Error::Corrupt(_)
+        | store::Error::SeqMismatch { .. } => {
+            if now >= until {
+                Next::Lost
+            } else {
+                Next::Retry
+            }
+        }
+    }
+}
+
+/// An acquisition whose lease is to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acquired {
+    /// The run.
+    pub run_id: String,
+    /// The fence of its writes.
+    pub fence: Fence,
+    /// The acquisition's token.
+    pub holder: String,
+    /// Until when the lease lasts, Unix ms.
+    pub until: i64,
+}
+
+/// Renews the lease again and again, and completes once it is lost. To be dropped with the work.
+pub async fn keep<P: Ports, S: Store>(
+    ports: &P,
+    store: &S,
+    acquired: &Acquired,
+    terms: LeaseTerms,
+) {
+    let mut until = acquired.until;
+    loop {
+        let left = u64::try_from(until.saturating_sub(ports.now_ms())).unwrap_or(0);
+        ports.sleep(terms.renew_after_ms().min(left)).await;
+        let held = Held {
+            fence: acquired.fence,
+            holder: &acquired.holder,
+        };
+        // Counted from before the call: a slow answer must not lengthen what the store holds.
+        let renewed_until = terms.until(ports.now_ms());
+        match store.renew(&acquired.run_id, held, renewed_until).await {
+            Ok(()) => until = renewed_until,
+            Err(failure) => match after_failure(&failure, ports.now_ms(), until) {
+                Next::Lost => return,
+                Next::Retry => {}
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::DriverError;
+
+    #[test]
+    fn a_lease_outlives_two_failed_renewals() {
+        for lease_ms in [3, 1_000, 30_000, 60_000] {
+            let terms = LeaseTerms { lease_ms };
+            assert!(2 * terms.renew_after_ms() < lease_ms, "{lease_ms}");
+            assert_eq!(terms.until(100), 100 + i64::try_from(lease_ms).unwrap());
+        }
+        assert_eq!(LeaseTerms { lease_ms: 0 }.renew_after_ms(), 1);
+    }
+
+    #[test]
+    fn a_lease_is_lost_when_it_is_taken_or_over() {
+        let down = store::Error::Unavailable(DriverError {
+            message: String::new(),
+            unknown: true,
+            full: false,
+        });
+        for (failure, now, expected) in [
+            (store::Error::Fenced, 0, Next::Lost),
+            (store::Error::Missing, 0, Next::Lost),
+            (down.clone(), 999, Next::Retry),
+            (down, 1_000, Next::Lost),
+        ] {
+            assert_eq!(after_failure(&failure, now, 1_000), expected, "{failure:?}");
+        }
+    }
+}
