@@ -1,4 +1,5 @@
-//! JSON as text: validated, compacted, taken apart by one level, and its strings as UTF-16.
+//! JSON as text: validated, compacted, taken apart by one level or into tokens, and its strings
+//! as UTF-16.
 //!
 //! Owns what keeps JSON as its sender wrote it: key order, `1.0`, `1e400`, duplicate keys
 //! and lone surrogates survive, since no number or string is ever parsed into a value here.
@@ -14,7 +15,7 @@ use std::fmt;
 ///
 /// What comes back holds no line break, since JSON strings can't hold a bare one.
 pub fn compact(raw: &str) -> Option<String> {
-    validate(raw)?;
+    validate(raw).ok()?;
     let mut out = String::with_capacity(raw.len());
     let mut run_start = 0;
     for (at, byte) in Structure::of(raw) {
@@ -44,11 +45,11 @@ pub fn depth(raw: &str) -> usize {
     deepest
 }
 
-/// `Some` when `raw` is one JSON value and nothing else.
-fn validate(raw: &str) -> Option<()> {
+/// `Ok` when `raw` is one JSON value and nothing else; the error names a place and no content.
+pub(crate) fn validate(raw: &str) -> Result<(), serde_json::Error> {
     // IgnoredAny walks with a heap stack, checks the grammar and looks at neither the range of
     // numbers nor the pairing of surrogates; the tests hold it to that.
-    serde_json::from_str::<IgnoredAny>(raw).ok().map(drop)
+    serde_json::from_str::<IgnoredAny>(raw).map(drop)
 }
 
 fn is_space(byte: u8) -> bool {
@@ -86,6 +87,59 @@ impl Iterator for Structure<'_> {
             match self.bytes.next()? {
                 (_, b'"') => self.skip_string(),
                 item => return Some(item),
+            }
+        }
+    }
+}
+
+/// A piece of JSON text between its white space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// One of `{`, `}`, `[`, `]`, `:` and `,`.
+    Mark(u8),
+    /// A string with its quotes.
+    Literal(&'a str),
+    /// A number, `true`, `false` or `null`.
+    Word(&'a str),
+}
+
+/// The tokens of valid JSON, in its order.
+pub fn tokens(raw: &str) -> impl Iterator<Item = Token<'_>> {
+    Tokens { rest: raw }
+}
+
+struct Tokens<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Tokens<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a str> {
+        let (token, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(token)
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        match self.rest.bytes().next()? {
+            b'"' => {
+                let mut text = Structure::of(self.rest);
+                text.bytes.next();
+                text.skip_string();
+                let len = self.rest.len() - text.bytes.len();
+                self.take(len).map(Token::Literal)
+            }
+            mark @ (b'{' | b'}' | b'[' | b']' | b':' | b',') => {
+                self.take(1).map(|_| Token::Mark(mark))
+            }
+            _ => {
+                let ends = |c| matches!(c, ',' | ']' | '}' | ' ' | '\t' | '\n' | '\r');
+                let len = self.rest.find(ends).unwrap_or(self.rest.len());
+                self.take(len).map(Token::Word)
             }
         }
     }
@@ -374,6 +428,31 @@ mod tests {
     }
 
     #[test]
+    fn tokens_stand_between_white_space() {
+        let raw = " {\"a\\\"]\" : [ -1.0e+2 ,true\n],\"\\\\\":{}}\t";
+        let found: Vec<_> = tokens(raw).collect();
+        let expected = [
+            Token::Mark(b'{'),
+            Token::Literal("\"a\\\"]\""),
+            Token::Mark(b':'),
+            Token::Mark(b'['),
+            Token::Word("-1.0e+2"),
+            Token::Mark(b','),
+            Token::Word("true"),
+            Token::Mark(b']'),
+            Token::Mark(b','),
+            Token::Literal("\"\\\\\""),
+            Token::Mark(b':'),
+            Token::Mark(b'{'),
+            Token::Mark(b'}'),
+            Token::Mark(b'}'),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(tokens(" null").collect::<Vec<_>>(), [Token::Word("null")]);
+        assert_eq!(tokens("").count(), 0);
+    }
+
+    #[test]
     fn members_are_raw_and_named_once() {
         let raw = r#" {"a": 1e400 , "\u0062":[1, 2], "\uD800":"x","\n":null} "#;
         let found = members(raw).unwrap();
@@ -509,6 +588,11 @@ mod tests {
         #[test]
         fn compact_finds_the_tight_form((spaced, tight) in spaced_json()) {
             prop_assert_eq!(compact(&spaced), Some(tight.clone()));
+            let pieces = tokens(&spaced).map(|token| match token {
+                Token::Mark(mark) => char::from(mark).to_string(),
+                Token::Literal(text) | Token::Word(text) => text.to_owned(),
+            });
+            prop_assert_eq!(pieces.collect::<String>(), tight.clone());
             prop_assert_eq!(compact(&tight), Some(tight));
         }
 
