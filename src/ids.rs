@@ -133,6 +133,19 @@ pub fn run_id(session_key: &str, turn_index: u64) -> String {
     format!("{session_key}:{turn_index}")
 }
 
+/// The execution id of a session's turn: what a retry asks the same upstream under.
+///
+/// It names the tenant, so that the same session, turn and message of two tenants are two executions;
+/// and its parts are checked ids, so that no two sessions join into one.
+pub fn derive_execution_id(
+    project: Option<&ProjectId>,
+    tenant: &TenantId,
+    session: &SessionId,
+    turn_index: u64,
+) -> String {
+    run_id(&session_key(project, tenant, session), turn_index)
+}
+
 /// The id under which the upstream knows attempt `attempt`, counted from 1.
 ///
 /// The first attempt is the run itself, so that a client can compute what it will be asked under.
@@ -147,6 +160,7 @@ pub fn execution_id(run_id: &str, attempt: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn segments_follow_their_form() {
@@ -210,6 +224,61 @@ mod tests {
         assert_eq!(run_id(&key, 0), "acme:s1:0");
         let key = session_key(Some(&project), &tenant, &session);
         assert_eq!(run_id(&key, 12), "eu:acme:s1:12");
+    }
+
+    #[test]
+    fn an_execution_id_is_readable_and_the_runs_own() {
+        let tenant = TenantId::parse("acme").unwrap();
+        let session = SessionId::parse("s1").unwrap();
+        let project = ProjectId::parse("eu").unwrap();
+        let without = derive_execution_id(None, &tenant, &session, 0);
+        assert_eq!(without, "acme:s1:0");
+        assert_eq!(execution_id(&without, 1), without);
+        let within = derive_execution_id(Some(&project), &tenant, &session, 12);
+        assert_eq!(within, "eu:acme:s1:12");
+    }
+
+    #[test]
+    fn another_tenants_turn_is_another_execution() {
+        let session = SessionId::parse("s1").unwrap();
+        let [ours, theirs] = ["acme", "evil"].map(|tenant| {
+            let tenant = TenantId::parse(tenant).unwrap();
+            derive_execution_id(None, &tenant, &session, 0)
+        });
+        assert_ne!(ours, theirs);
+    }
+
+    #[test]
+    fn no_part_of_an_execution_id_can_hold_its_delimiter() {
+        // Joined, `a:b` and `c` would be what `a` and `b:c` are.
+        for text in ["a:b", "b:c", ":", "a:"] {
+            assert!(ProjectId::parse(text).is_err(), "{text}");
+            assert!(TenantId::parse(text).is_err(), "{text}");
+            assert!(SessionId::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn different_turns_have_different_execution_ids(one in turn(), other in turn()) {
+            let id = |(project, tenant, session, index): &Turn| {
+                derive_execution_id(project.as_ref(), tenant, session, *index)
+            };
+            prop_assert_eq!(one == other, id(&one) == id(&other));
+        }
+    }
+
+    type Turn = (Option<ProjectId>, TenantId, SessionId, u64);
+
+    /// Turns whose parts come from few characters, so that they would collide if they could.
+    fn turn() -> impl Strategy<Value = Turn> {
+        let segment = "[a0]{1,2}";
+        let project = proptest::option::of(segment);
+        (project, segment, segment, 0..2_u64).prop_map(|(project, tenant, session, index)| {
+            let project = project.map(|text| ProjectId::parse(&text).unwrap());
+            let tenant = TenantId::parse(&tenant).unwrap();
+            (project, tenant, SessionId::parse(&session).unwrap(), index)
+        })
     }
 
     #[test]
