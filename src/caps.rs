@@ -8,6 +8,9 @@ pub const REQUEST_BODY_BYTES: usize = 1024 * 1024;
 pub const METADATA_BYTES: usize = 4 * 1024;
 /// JSON nesting of a request; serde_json's own recursion limit is 128, so this is reached first.
 pub const REQUEST_DEPTH: usize = 64;
+/// JSON nesting of what a durable run hashes or stores: serde_json reads back 127 levels, and what is
+/// stored must be read; a request's JSON fits with what stands around it.
+pub const RUN_JSON_DEPTH: usize = 100;
 /// `Idempotency-Key`: PROTOCOL §2.1.
 pub const IDEMPOTENCY_KEY_BYTES: usize = 200;
 /// One upstream frame. A stored row may have 2 MB on D1 and in objects; a row holds one frame at least.
@@ -41,6 +44,7 @@ pub const SQLITE_BUSY_MS: u64 = 5_000;
 pub const SQLITE_STATEMENTS: usize = 128;
 
 const _: () = assert!(FRAME_BYTES + COMMIT_BYTES < 2_000_000);
+const _: () = assert!(REQUEST_DEPTH < RUN_JSON_DEPTH && RUN_JSON_DEPTH < 128);
 const _: () = assert!(PASS_STATEMENTS < 50);
 /// A list's cursor as text: twice the longest position, a time and a run id with every part at its longest.
 pub const CURSOR_BYTES: usize = 512;

@@ -1,5 +1,6 @@
 //! The durable runner: code whose steps are recorded once and replayed for ever.
 
+pub mod canonical;
 mod lease;
 
 pub use lease::{Acquired, LeaseTerms, keep};

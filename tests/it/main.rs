@@ -1,5 +1,6 @@
 //! Everything that is tested through the crate's boundary, in one binary.
 
+mod canonical;
 mod crash;
 mod session;
 mod store;
