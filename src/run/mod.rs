@@ -2,5 +2,6 @@
 
 pub mod canonical;
 mod lease;
+pub mod manifest;
 
 pub use lease::{Acquired, LeaseTerms, keep};
