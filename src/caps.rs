@@ -174,3 +174,30 @@ pub const SHIP_FIRST_MS: u64 = 250;
 /// A lease without renewal: long enough for two failed renewals, short enough that a user still waits
 /// for whoever takes over.
 pub const LEASE_MS: u64 = 30_000;
+/// A step's result: PROTOCOL has no larger frame, and a row may have 2 MB.
+pub const STEP_RESULT_BYTES: usize = 1024 * 1024;
+/// Steps of a run by position, and as many by name: a replay reads them all.
+pub const RUN_STEPS: u32 = 10_000;
+/// Step bodies of a run at once: what a Worker may have of open connections is little more.
+pub const MAX_PARALLEL: usize = 8;
+/// Failed attempts that a step keeps, and so the most that a policy may ask for.
+pub const STEP_FAILURES: usize = 32;
+/// Begins of a step in a row without a result or a failure: what takes its process along each time
+/// must not do so for ever.
+pub const STEP_INTERRUPTIONS: u32 = 10;
+/// A failed attempt's message, which stands in its step's row for ever.
+pub const STEP_MESSAGE_BYTES: usize = 2 * 1024;
+/// A step's first wait before it is tried again.
+pub const STEP_RETRY_FIRST_MS: u64 = 100;
+/// Its longest one, unless its policy says otherwise.
+pub const STEP_RETRY_MOST_MS: u64 = 1_000;
+/// Repeats of a commit whose outcome nobody knows, before the run is left to whoever takes it next.
+pub const COMMIT_TRIES: u32 = 4;
+/// The wait before the first of them; it doubles.
+pub const COMMIT_RETRY_MS: u64 = 100;
+/// The time between two looks at a store that nobody watches.
+pub const WAIT_POLL_MS: u64 = 1_000;
+/// How long a worker goes on looking, unless it is asked for another time.
+pub const WAIT_POLL_MOST_MS: u64 = 60_000;
+/// A run's time without waiting, unless it is asked for another one.
+pub const RUN_TIMEOUT_MS: u64 = 600_000;

@@ -10,6 +10,8 @@ use std::fmt;
 
 /// The longest tenant, session or project id, in bytes: PROTOCOL §1.
 const SEGMENT_BYTES: usize = 64;
+/// The longest id of a run without a session, in bytes.
+const RUN_ID_BYTES: usize = 200;
 /// The longest event key, in bytes: PROTOCOL §2.4.
 const EVENT_KEY_BYTES: usize = 128;
 
@@ -94,6 +96,11 @@ checked_ids! {
     ProjectId: SEGMENT_BYTES, "A-Z a-z 0-9 _ . -", b"";
     /// The name of an event within its run; may hold colons, since nothing is joined to it.
     EventKey: EVENT_KEY_BYTES, "A-Z a-z 0-9 _ . : -", b":";
+    /// The name of a step or of a line within its run.
+    StepName: EVENT_KEY_BYTES, "A-Z a-z 0-9 _ . : -", b":";
+    /// The id of a run that belongs to no session. It shares one space with those of turns, whose
+    /// form it has.
+    RunId: RUN_ID_BYTES, "A-Z a-z 0-9 _ . : -", b":";
 }
 
 fn check(

@@ -35,5 +35,8 @@ pub mod config;
 pub mod ids;
 pub mod ports;
 
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub mod native;
+
 #[cfg(all(target_arch = "wasm32", feature = "worker-entry"))]
 mod cloudflare;

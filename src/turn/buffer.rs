@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// The uncommitted tail of a run's log.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     text: String,
     frame_ids: Vec<Option<String>>,
     committed_seq: u64,
@@ -23,7 +23,7 @@ pub(super) struct Buffer {
 
 impl Buffer {
     /// Rebuilds the state behind the last line in the log.
-    pub(super) async fn recover<S: Store>(
+    pub(crate) async fn recover<S: Store>(
         store: &S,
         run_id: &str,
         attempt: u32,
@@ -65,7 +65,7 @@ impl Buffer {
     }
 
     /// Adds a frame's line unless the log has that frame; true when it was new.
-    pub(super) fn push(&mut self, frame_id: String, kind: &str, data: Option<&str>) -> bool {
+    pub(crate) fn push(&mut self, frame_id: String, kind: &str, data: Option<&str>) -> bool {
         if self.seen.contains(&frame_id) {
             return false;
         }
@@ -77,8 +77,21 @@ impl Buffer {
         true
     }
 
+    /// Adds a line of our own under an id, unless the log has one under it.
+    pub(crate) fn push_own_once(&mut self, id: String, line: String) {
+        if self.seen.insert(id.clone()) {
+            self.push_line(&line);
+            self.frame_ids.push(Some(id));
+        }
+    }
+
+    /// Whether the log has a line under this id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.seen.contains(id)
+    }
+
     /// Adds a line of our own.
-    pub(super) fn push_own(&mut self, line: String) {
+    pub(crate) fn push_own(&mut self, line: String) {
         self.push_line(&line);
         self.frame_ids.push(None);
     }
@@ -90,21 +103,21 @@ impl Buffer {
     }
 
     /// A frame that makes no line moves the cursor only.
-    pub(super) fn advance(&mut self, frame_id: String) {
+    pub(crate) fn advance(&mut self, frame_id: String) {
         if self.cursor.is_none() {
             self.cursor = Some(frame_id);
         }
     }
 
     /// A new attempt: its frames are another execution's.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.seen.clear();
         self.cursor = None;
         self.transcript = Transcript::default();
     }
 
     /// What is buffered, as a commit takes it.
-    pub(super) fn lines(&self, attempt: u32) -> Option<Lines> {
+    pub(crate) fn lines(&self, attempt: u32) -> Option<Lines> {
         (!self.frame_ids.is_empty()).then(|| Lines {
             attempt,
             cursor: self.cursor.clone(),
@@ -114,33 +127,33 @@ impl Buffer {
     }
 
     /// What was buffered is durable.
-    pub(super) fn committed(&mut self) {
+    pub(crate) fn committed(&mut self) {
         self.committed_seq = self.next_seq();
         self.text.clear();
         self.frame_ids.clear();
     }
 
-    pub(super) fn next_seq(&self) -> u64 {
+    pub(crate) fn next_seq(&self) -> u64 {
         self.committed_seq + self.frame_ids.len() as u64
     }
 
-    pub(super) const fn committed_seq(&self) -> u64 {
+    pub(crate) const fn committed_seq(&self) -> u64 {
         self.committed_seq
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.text.len()
     }
 
-    pub(super) const fn log_bytes(&self) -> usize {
+    pub(crate) const fn log_bytes(&self) -> usize {
         self.log_bytes
     }
 
-    pub(super) fn cursor(&self) -> Option<&str> {
+    pub(crate) fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
 
-    pub(super) const fn transcript(&self) -> &Transcript {
+    pub(crate) const fn transcript(&self) -> &Transcript {
         &self.transcript
     }
 }

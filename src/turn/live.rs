@@ -90,7 +90,7 @@ impl Live {
     }
 
     /// A commit is durable: followers may see it.
-    pub(super) fn committed(&self, bytes: usize, transition: bool) {
+    pub(crate) fn committed(&self, bytes: usize, transition: bool) {
         let unshipped = self.unshipped_bytes.get().saturating_add(bytes);
         self.unshipped_bytes.set(unshipped);
         self.changed.wake();

@@ -14,6 +14,8 @@ mod transcript;
 mod wake;
 
 pub use budget::Limits;
+pub(crate) use buffer::Buffer;
+pub(crate) use commit::{CommitPolicy, Due};
 pub use live::{Live, Stop};
 pub use state::{Action, Ending, Fact, TurnState};
 pub use transcript::Transcript;
@@ -28,8 +30,6 @@ use crate::store::{
 };
 use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 use crate::wire::{json, line};
-use buffer::Buffer;
-use commit::{CommitPolicy, Due};
 use futures_util::future::{Either, FutureExt, select};
 use futures_util::stream::StreamExt;
 use std::pin::pin;

@@ -2,6 +2,7 @@
 
 mod canonical;
 mod crash;
+mod run;
 mod session;
 mod store;
 mod support;

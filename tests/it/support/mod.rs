@@ -15,6 +15,7 @@ mod platform;
 mod sandbox;
 mod script;
 mod storage;
+mod worker;
 mod world;
 
 pub use check::{assert_shipped, lines_of};
@@ -24,4 +25,5 @@ pub use plan::{Crash, Effect, Moment};
 pub use sandbox::Behaviour;
 pub use script::Script;
 pub use storage::Fault;
+pub use worker::{Outcome, Worker};
 pub use world::{TENANT, World, submit};

@@ -1,0 +1,247 @@
+//! Driving a body: to its end, to its suspension, or to the reason why it has to stop.
+//!
+//! Owns the one loop that polls the body, the writer, and whoever may stop the run. It doesn't own
+//! what an end means for the run's record. Invariant: a run is suspended only while nothing but
+//! waits is under way, and each wait has looked once more behind the suspension.
+
+use super::error::{Error, Stop};
+use super::journal::Journal;
+use super::workspace::Workspace;
+use crate::caps;
+use crate::ports::Ports;
+use crate::store::{self, Store};
+use crate::turn::Wake;
+use futures_util::future::{Either, pending, select};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// How a run waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// It is suspended, and its memory is freed: whoever owns it wakes it at the event or the
+    /// deadline, as a session object does. [`run_durable`](super::run_durable) returns at once.
+    Suspend,
+    /// It is suspended in the store, and its worker looks there from time to time: for stores that
+    /// nobody watches. Each look is a read of the store for each wait.
+    Poll {
+        /// The time between two looks, in ms.
+        interval_ms: u64,
+        /// After this long in all the worker gives up looking, in ms; the run stays suspended.
+        most_ms: u64,
+    },
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Waits::Poll {
+            interval_ms: caps::WAIT_POLL_MS,
+            most_ms: caps::WAIT_POLL_MOST_MS,
+        }
+    }
+}
+
+/// What may end a run from outside.
+pub(super) struct Watch<'a> {
+    /// Moves when `stopped` may answer something else, or an event may have come.
+    pub control: Rc<Wake>,
+    /// Whether the run was asked to stop.
+    pub stopped: &'a dyn Fn() -> Option<Stop>,
+    /// The run's time in ms, waiting not counted.
+    pub timeout_ms: Option<u64>,
+    /// How its waits are waited for.
+    pub waits: Waits,
+    /// Completes when the run is lost to this worker.
+    pub lost: Pin<&'a mut dyn Future<Output = Stop>>,
+}
+
+/// Why the driver came back.
+pub(super) enum Halt<T> {
+    /// The body came to its end.
+    Ended(Result<T, Error>),
+    /// Nothing but waits is left, and that is stored; the first of their deadlines, Unix ms.
+    Suspended(Option<i64>),
+    /// The run has to stop.
+    Stopped(Stop),
+    /// The store failed.
+    Broken(store::Error),
+}
+
+/// What one look at everything came to.
+enum Look<T> {
+    Halt(Halt<T>),
+    /// Only waits are under way, and the store doesn't say so yet.
+    Idle,
+}
+
+/// Drives `body` until it halts. What was queued by then is stored, unless the run is lost.
+pub(super) async fn drive<P: Ports, S: Store, W: Workspace, T>(
+    journal: &Journal<P, S, W>,
+    body: impl Future<Output = Result<T, Error>>,
+    mut watch: Watch<'_>,
+) -> Halt<T> {
+    let mut body = pin!(body);
+    let mut writer = pin!(journal.write());
+    let polled_until = match watch.waits {
+        Waits::Suspend => i64::MIN,
+        Waits::Poll { most_ms, .. } => journal.now().saturating_add_unsigned(most_ms),
+    };
+    let mut watcher = pin!(watch_over(
+        journal,
+        Rc::clone(&watch.control),
+        watch.stopped,
+        watch.timeout_ms,
+        watch.waits,
+    ));
+    let halt = loop {
+        let look = poll_fn(|cx| {
+            look(
+                journal,
+                cx,
+                body.as_mut(),
+                writer.as_mut(),
+                watcher.as_mut(),
+                watch.lost.as_mut(),
+                polled_until,
+            )
+        })
+        .await;
+        match look {
+            Look::Halt(halt) => break halt,
+            Look::Idle => match journal.suspend().await {
+                Ok(()) => journal.tick.wake(),
+                Err(failure) => break Halt::Broken(failure),
+            },
+        }
+    };
+    if let Halt::Ended(_) | Halt::Stopped(Stop::Cancelled { .. } | Stop::TimedOut | Stop::TooLarge) =
+        &halt
+        && let Some(failure) = settle(journal, writer.as_mut()).await
+    {
+        return Halt::Broken(failure);
+    }
+    match halt {
+        Halt::Broken(store::Error::Fenced) => Halt::Stopped(Stop::LeaseLost),
+        halt => halt,
+    }
+}
+
+/// Polls everything once, in the order of what must not be missed.
+fn look<P: Ports, S: Store, W: Workspace, T>(
+    journal: &Journal<P, S, W>,
+    cx: &mut Context<'_>,
+    mut body: Pin<&mut impl Future<Output = Result<T, Error>>>,
+    mut writer: Pin<&mut impl Future<Output = store::Error>>,
+    mut watcher: Pin<&mut impl Future<Output = ()>>,
+    mut lost: Pin<&mut dyn Future<Output = Stop>>,
+    polled_until: i64,
+) -> Poll<Look<T>> {
+    if let Poll::Ready(stop) = lost.as_mut().poll(cx) {
+        journal.stop(stop);
+    }
+    // It never completes: it stops the run, or ticks.
+    let _: Poll<()> = watcher.as_mut().poll(cx);
+    if let Some(stop) = journal.stopped() {
+        return Poll::Ready(Look::Halt(Halt::Stopped(stop)));
+    }
+    if let Poll::Ready(ended) = body.as_mut().poll(cx) {
+        return Poll::Ready(Look::Halt(Halt::Ended(ended)));
+    }
+    if let Poll::Ready(failure) = writer.as_mut().poll(cx) {
+        return Poll::Ready(Look::Halt(Halt::Broken(failure)));
+    }
+    if let Some(stop) = journal.stopped() {
+        return Poll::Ready(Look::Halt(Halt::Stopped(stop)));
+    }
+    if !journal.is_idle() {
+        return Poll::Pending;
+    }
+    if !journal.is_suspended() {
+        return Poll::Ready(Look::Idle);
+    }
+    if journal.now() >= polled_until {
+        return Poll::Ready(Look::Halt(Halt::Suspended(journal.first_deadline())));
+    }
+    Poll::Pending
+}
+
+/// Lets the writer finish what is queued.
+async fn settle<P: Ports, S: Store, W: Workspace>(
+    journal: &Journal<P, S, W>,
+    mut writer: Pin<&mut impl Future<Output = store::Error>>,
+) -> Option<store::Error> {
+    poll_fn(|cx| {
+        if journal.is_written() {
+            return Poll::Ready(None);
+        }
+        writer.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// Stops the run when its time is over or somebody asks, and has waits look when they should.
+async fn watch_over<P: Ports, S: Store, W: Workspace>(
+    journal: &Journal<P, S, W>,
+    control: Rc<Wake>,
+    stopped: &dyn Fn() -> Option<Stop>,
+    timeout_ms: Option<u64>,
+    waits: Waits,
+) {
+    let mut polled_at = journal.now();
+    loop {
+        let (controlled, waiting) = (control.generation(), journal.waits_changed.generation());
+        if let Some(stop) = stopped() {
+            journal.stop(stop);
+            return pending().await;
+        }
+        let now = journal.now();
+        let ends_at = ends_at(journal, timeout_ms);
+        if ends_at.is_some_and(|at| at <= now) {
+            journal.stop(Stop::TimedOut);
+            return pending().await;
+        }
+        let poll_at = match waits {
+            Waits::Poll { interval_ms, .. } if journal.is_waiting() => {
+                Some(polled_at.saturating_add_unsigned(interval_ms.max(1)))
+            }
+            Waits::Poll { .. } | Waits::Suspend => None,
+        };
+        let deadline = journal.first_deadline();
+        if deadline.is_some_and(|at| at <= now) || poll_at.is_some_and(|at| at <= now) {
+            polled_at = now;
+            journal.tick.wake();
+        }
+        let next = [ends_at, poll_at, deadline]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min();
+        let timer = async {
+            match next {
+                Some(at) => {
+                    let wait = u64::try_from(at.saturating_sub(now)).unwrap_or(0);
+                    journal.ports.sleep(wait).await;
+                }
+                None => pending().await,
+            }
+        };
+        let told = control.changed(controlled);
+        let others = journal.waits_changed.changed(waiting);
+        if let Either::Right((Either::Left(_), _)) = select(pin!(timer), select(told, others)).await
+        {
+            journal.tick.wake();
+        }
+    }
+}
+
+/// When the run's time is over, Unix ms; never while it is suspended.
+fn ends_at<P: Ports, S: Store, W: Workspace>(
+    journal: &Journal<P, S, W>,
+    timeout_ms: Option<u64>,
+) -> Option<i64> {
+    let timeout_ms = timeout_ms.filter(|_| !journal.is_suspended())?;
+    let budget = timeout_ms.saturating_add(journal.waited_ms());
+    let created_at = journal.run.borrow().created_at;
+    Some(created_at.saturating_add_unsigned(budget))
+}

@@ -1,0 +1,480 @@
+//! A durable run on any store: begun once, taken over after a crash, replayed when it is over.
+//!
+//! Owns who may run it, and what its end is in the store. Invariant: whoever lost the lease writes
+//! nothing more, whoever fails before the end frees it, and a replay writes nothing at all.
+
+use super::canonical::Invalid;
+use super::drive::{Halt, Watch, drive};
+use super::error::{Error, Stop};
+use super::journal::{Journal, Settings};
+use super::lease::{Acquired, keep};
+use super::ops::RunContext;
+use super::options::{RunEnd, RunMode, RunOptions};
+use super::workspace::{NoWorkspace, Workspace, abort_key, cleanup_key, resume_key, start_key};
+use crate::caps;
+use crate::ids::RunId;
+use crate::ports::Ports;
+use crate::store::{
+    self, Attempt, Begun, Fence, Handle, LastError, Lease, LogHome, Policy, Run, RunOutcome,
+    RunState, Status, Step, Store,
+};
+use futures_util::future::{Either, select};
+use std::pin::pin;
+use std::rc::Rc;
+
+/// A run that may be driven, or one that is over.
+enum Opened {
+    Open(Box<Run>, Acquired, RunMode),
+    Over(Box<Run>),
+}
+
+/// How often a run that changes under our hands is looked at again.
+const LOOKS: usize = 4;
+
+/// Runs a durable body: begins it, goes on with it after a crash, or replays it.
+///
+/// ```
+/// use steadfast::run::manifest::Manifest;
+/// use steadfast::run::{DurableContext, RunEnd, RunOptions, StepError, run_durable};
+/// use steadfast::store::MemoryStore;
+///
+/// # steadfast::native::run(async |ports| {
+/// let store = MemoryStore::new();
+/// let input = serde_json::json!({ "order": 42 });
+/// let manifest = Manifest::new("shop", "ship-order", "Ship an order.", "orders", &input)?;
+/// let options = RunOptions::new("ship-order:42", manifest);
+/// let end = run_durable(&ports, &store, options, async |ctx| {
+///     let label: String = ctx
+///         .step("print the label", async |scope| {
+///             // Whoever prints is given the same key by every attempt.
+///             Ok::<_, StepError>(format!("label for {}", scope.idempotency_key))
+///         })
+///         .await?;
+///     Ok(label.len())
+/// })
+/// .await?;
+/// assert!(matches!(end, RunEnd::Completed { value: 25, .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })
+/// # .unwrap();
+/// ```
+///
+/// # Errors
+/// [`Error::ManifestMismatch`], [`Error::LeaseHeld`], [`Error::Over`] before anything was done; the
+/// body's own error, which is the run's end; [`Error::Stopped`]; [`Error::Store`], after which
+/// whoever runs it next goes on.
+pub async fn run_durable<P, S, T, F>(
+    ports: &P,
+    store: &S,
+    options: RunOptions,
+    body: F,
+) -> Result<RunEnd<T>, Error>
+where
+    P: Ports,
+    S: Store + Clone,
+    F: AsyncFnOnce(RunContext<P, S>) -> Result<T, Error>,
+{
+    run_durable_in(ports, store, NoWorkspace, options, body).await
+}
+
+/// As [`run_durable`], with a workspace that is saved behind each step and brought back with the run.
+///
+/// # Errors
+/// As [`run_durable`]; `workspace_failed` when it can't be started, brought back or saved.
+pub async fn run_durable_in<P, S, W, T, F>(
+    ports: &P,
+    store: &S,
+    workspace: W,
+    options: RunOptions,
+    body: F,
+) -> Result<RunEnd<T>, Error>
+where
+    P: Ports,
+    S: Store + Clone,
+    W: Workspace,
+    F: AsyncFnOnce(RunContext<P, S, W>) -> Result<T, Error>,
+{
+    match open(ports, store, &options).await? {
+        Opened::Over(run) => replay(ports, store, workspace, &options, *run, body).await,
+        Opened::Open(run, acquired, mode) => {
+            let driven = Driven {
+                ports,
+                store,
+                options: &options,
+                acquired: &acquired,
+                mode,
+            };
+            let ended = driven.drive(workspace, *run, body).await;
+            if driven.is_to_free(&ended) {
+                // The lease lapses by itself when this fails too.
+                store.release(&acquired.run_id, acquired.fence).await.ok();
+            }
+            ended
+        }
+    }
+}
+
+async fn open<P: Ports, S: Store>(
+    ports: &P,
+    store: &S,
+    options: &RunOptions,
+) -> Result<Opened, Error> {
+    let run_id = RunId::parse(&options.run_id).map_err(|why| Error::InvalidId {
+        what: "a run's id",
+        why,
+    })?;
+    let hash = options.manifest.hash().map_err(not_json)?;
+    let holder = format!("{:032x}", ports.random());
+    let acquired = |fence, now| Acquired {
+        run_id: run_id.as_str().to_owned(),
+        fence,
+        holder: holder.clone(),
+        until: options.lease.until(now),
+    };
+    for _ in 0..LOOKS {
+        let now = ports.now_ms();
+        let new = record(&run_id, options, &hash, &holder, now)?;
+        if store.create(&new).await? == Begun::Begun {
+            let acquired = acquired(Fence { epoch: new.epoch }, now);
+            return Ok(Opened::Open(Box::new(new), acquired, RunMode::Fresh));
+        }
+        let found = store.run(run_id.as_str()).await?;
+        let found = found.ok_or(store::Error::Missing)?;
+        if found.input_hash != hash {
+            return Err(Error::ManifestMismatch);
+        }
+        let until = options.lease.until(now);
+        let fence = match found.state.status {
+            Status::Completed => return Ok(Opened::Over(Box::new(found))),
+            Status::Failed if may_reopen(&found, options) => {
+                let attempt = next_attempt(&found, now);
+                store.reopen(&found, &attempt, &holder, until, now).await
+            }
+            status @ (Status::Failed | Status::Cancelled) => return Err(Error::Over { status }),
+            Status::Queued | Status::Running | Status::Suspended => {
+                let policy = Policy::WhenFree { until };
+                store.acquire(run_id.as_str(), policy, &holder, now).await
+            }
+        };
+        match fence {
+            Ok(fence) => {
+                let run = store.run(run_id.as_str()).await?;
+                let run = run.ok_or(store::Error::Missing)?;
+                let acquired = acquired(fence, now);
+                return Ok(Opened::Open(Box::new(run), acquired, RunMode::Resumed));
+            }
+            // It ended, or was opened, while we looked.
+            Err(store::Error::Fenced) => {}
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    Err(Error::LeaseHeld {
+        until: options.lease.until(ports.now_ms()),
+    })
+}
+
+fn not_json(why: Invalid) -> Error {
+    Error::NotJson {
+        what: "the manifest",
+        why,
+    }
+}
+
+fn may_reopen(run: &Run, options: &RunOptions) -> bool {
+    let had = u32::try_from(run.state.attempts.len()).unwrap_or(u32::MAX);
+    had < options.attempts && run.state.line_count == 0
+}
+
+fn next_attempt(run: &Run, now: i64) -> Attempt {
+    let number = run.state.attempts.last().map_or(0, |last| last.number) + 1;
+    let why = run.state.last_error.as_ref();
+    Attempt {
+        number,
+        reason: why.map_or_else(|| "failed".to_owned(), |error| error.code.clone()),
+        started_at: now,
+    }
+}
+
+/// A new run, held by `holder`.
+fn record(
+    run_id: &RunId,
+    options: &RunOptions,
+    hash: &str,
+    holder: &str,
+    now: i64,
+) -> Result<Run, Error> {
+    let request = super::canonical::to_json(&options.manifest).map_err(not_json)?;
+    Ok(Run {
+        run_id: run_id.as_str().to_owned(),
+        tenant: String::new(),
+        session: options.manifest.scenario_id.clone().unwrap_or_default(),
+        turn_index: 0,
+        user: None,
+        key: None,
+        input_hash: hash.to_owned(),
+        request,
+        upstream: "{}".to_owned(),
+        created_at: now,
+        state: RunState {
+            status: Status::Running,
+            attempts: vec![Attempt {
+                number: 1,
+                reason: "submitted".to_owned(),
+                started_at: now,
+            }],
+            handle: Some(Handle::new(run_id.as_str().to_owned(), 1)),
+            outcome: None,
+            usage: None,
+            last_error: None,
+            line_count: 0,
+            wake_at: None,
+            finished_at: None,
+        },
+        epoch: 1,
+        lease: Some(Lease {
+            holder: holder.to_owned(),
+            until: options.lease.until(now),
+        }),
+        cancel: None,
+        upstream_cancel: None,
+        log_home: LogHome::D1,
+        rev: 1,
+        updated_at: now,
+    })
+}
+
+fn settings(options: &RunOptions, read_only: bool) -> Settings {
+    Settings {
+        first_index: 0,
+        max_parallel: options.max_parallel,
+        window_ms: caps::COMMIT_WINDOW_MS.default,
+        max_bytes: usize::try_from(caps::TURN_MAX_BYTES.default).unwrap_or(usize::MAX),
+        watchdog_ms: None,
+        tells_steps: false,
+        read_only,
+    }
+}
+
+/// A run that is over, from its record alone.
+async fn replay<P, S, W, T, F>(
+    ports: &P,
+    store: &S,
+    workspace: W,
+    options: &RunOptions,
+    run: Run,
+    body: F,
+) -> Result<RunEnd<T>, Error>
+where
+    P: Ports,
+    S: Store + Clone,
+    W: Workspace,
+    F: AsyncFnOnce(RunContext<P, S, W>) -> Result<T, Error>,
+{
+    let journal = Journal::open(
+        ports.clone(),
+        store.clone(),
+        workspace,
+        settings(options, true),
+        String::new(),
+        run,
+        None,
+    )
+    .await?;
+    let value = body(RunContext(journal)).await?;
+    Ok(RunEnd::Completed {
+        value,
+        mode: RunMode::Replayed,
+    })
+}
+
+/// A run that this worker holds.
+struct Driven<'a, P, S> {
+    ports: &'a P,
+    store: &'a S,
+    options: &'a RunOptions,
+    acquired: &'a Acquired,
+    mode: RunMode,
+}
+
+impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
+    /// Whether the run is open and still ours: nobody should have to wait for the lease to lapse.
+    fn is_to_free<T>(&self, ended: &Result<RunEnd<T>, Error>) -> bool {
+        match ended {
+            Ok(RunEnd::Suspended { .. }) | Err(Error::Store(_)) => true,
+            Err(Error::Failed { code, .. }) => code == "workspace_failed",
+            Ok(RunEnd::Completed { .. }) | Err(_) => false,
+        }
+    }
+
+    async fn drive<W, T, F>(&self, workspace: W, run: Run, body: F) -> Result<RunEnd<T>, Error>
+    where
+        W: Workspace,
+        F: AsyncFnOnce(RunContext<P, S, W>) -> Result<T, Error>,
+    {
+        let journal = Journal::open(
+            self.ports.clone(),
+            self.store.clone(),
+            workspace,
+            settings(self.options, false),
+            String::new(),
+            run,
+            None,
+        )
+        .await?;
+        self.enter_workspace(&journal).await?;
+        let cancel = self.options.cancel.clone();
+        let stopped = || cancel.stop();
+        let mut lost = pin!(self.lost(&journal));
+        let watch = Watch {
+            control: Rc::clone(&cancel.wake),
+            stopped: &stopped,
+            timeout_ms: Some(self.options.timeout_ms),
+            waits: self.options.waits,
+            lost: lost.as_mut(),
+        };
+        let body = body(RunContext(Rc::clone(&journal)));
+        let halt = drive(&journal, body, watch).await;
+        match halt {
+            Halt::Ended(Ok(value)) => {
+                if let Some((place, expected)) = journal.unasked() {
+                    let error = Error::StepDivergence {
+                        place,
+                        expected,
+                        found: "the end of the body".to_owned(),
+                    };
+                    return Err(self.end(&journal, Err(error)).await);
+                }
+                match self.finish(&journal, Status::Completed, None).await {
+                    Ok(()) => Ok(RunEnd::Completed {
+                        value,
+                        mode: self.mode,
+                    }),
+                    Err(failure) => Err(failure.into()),
+                }
+            }
+            Halt::Ended(Err(error)) => Err(self.end(&journal, Err(error)).await),
+            Halt::Stopped(stop) => Err(self.end(&journal, Err(Error::Stopped(stop))).await),
+            Halt::Suspended(wake_at) => Ok(RunEnd::Suspended { wake_at }),
+            Halt::Broken(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Records what the run comes to, where that is its end; the error to return.
+    async fn end<W: Workspace>(
+        &self,
+        journal: &Journal<P, S, W>,
+        ended: Result<(), Error>,
+    ) -> Error {
+        let Err(error) = ended else {
+            return Error::Over {
+                status: Status::Completed,
+            };
+        };
+        let status = match &error {
+            // Not the run's end: it goes on elsewhere, or later.
+            Error::Stopped(Stop::LeaseLost) | Error::Store(_) | Error::LeaseHeld { .. } => {
+                return error;
+            }
+            Error::Stopped(Stop::Cancelled { .. }) => Status::Cancelled,
+            _ => Status::Failed,
+        };
+        match self.finish(journal, status, Some(&error)).await {
+            Ok(()) => error,
+            Err(failure) => failure.into(),
+        }
+    }
+
+    /// Completes when the run is lost to this worker, or somebody cancelled it in the store.
+    async fn lost<W: Workspace>(&self, journal: &Journal<P, S, W>) -> Stop {
+        let terms = self.options.lease;
+        let kept = pin!(keep(self.ports, self.store, self.acquired, terms));
+        let cancelled = pin!(async {
+            let mut cancel = journal.run.borrow().cancel.clone();
+            loop {
+                if let Some(cancel) = cancel {
+                    return cancel.reason;
+                }
+                self.ports.sleep(terms.renew_after_ms()).await;
+                let run = self.store.run(&self.acquired.run_id).await;
+                // A store that can't be read is the lease's affair.
+                cancel = run.ok().flatten().and_then(|run| run.cancel);
+            }
+        });
+        match select(cancelled, kept).await {
+            Either::Left((reason, _)) => Stop::Cancelled { reason },
+            Either::Right(_) => Stop::LeaseLost,
+        }
+    }
+
+    async fn enter_workspace<W: Workspace>(&self, journal: &Journal<P, S, W>) -> Result<(), Error> {
+        let run_id = &self.acquired.run_id;
+        let entered = match journal.last_workspace() {
+            Some(reference) => {
+                let key = resume_key(run_id, journal.run_attempt());
+                journal.workspace.resume(&key, &reference).await
+            }
+            None => journal.workspace.start(&start_key(run_id)).await,
+        };
+        entered.map_err(|failure| Error::failed("workspace_failed", failure.message))
+    }
+
+    /// Stores the run's end, then lets its workspace go; that can't change the end any more.
+    async fn finish<W: Workspace>(
+        &self,
+        journal: &Journal<P, S, W>,
+        status: Status,
+        error: Option<&Error>,
+    ) -> Result<(), store::Error> {
+        let now = self.ports.now_ms();
+        let mut state = journal.run.borrow().state.clone();
+        state.status = status;
+        state.wake_at = None;
+        state.finished_at = Some(now);
+        state.outcome = Some(RunOutcome {
+            text_units: 0,
+            reason: match error {
+                Some(Error::Stopped(Stop::Cancelled { reason })) => reason.clone(),
+                Some(_) | None => None,
+            },
+        });
+        if let Some(error) = error.filter(|_| status == Status::Failed) {
+            state.last_error = Some(LastError {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+                at: now,
+            });
+        }
+        if let Some(error) = error {
+            journal.give_up_unfinished(error.code(), now);
+        }
+        let transition = journal.transition(state);
+        journal.commit(Some(transition)).await?;
+        let run_id = &self.acquired.run_id;
+        let left = match status {
+            Status::Completed => journal.workspace.cleanup(&cleanup_key(run_id)).await,
+            Status::Cancelled => journal.workspace.abort(&abort_key(run_id)).await,
+            Status::Failed | Status::Queued | Status::Running | Status::Suspended => Ok(()),
+        };
+        if let Err(failure) = left {
+            self.ports.log(&format!(
+                r#"{{"run":{},"why":{}}}"#,
+                crate::wire::json::quote(run_id),
+                crate::wire::json::quote(&failure.to_string())
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A step that the run's end finds under way.
+pub(super) fn given_up(step: Step, code: &str, now: i64) -> Step {
+    Step {
+        status: super::replay::FAILED.to_owned(),
+        error: Some(format!(
+            r#"{{"code":{},"message":"the run ended while it was under way"}}"#,
+            crate::wire::json::quote(code)
+        )),
+        completed_at: Some(now),
+        ..step
+    }
+}

@@ -1,0 +1,530 @@
+//! What a run's memory knows of its records, and the records on their way into the store.
+//!
+//! Owns places of steps, the queue of writes and their group commit, what is in flight and what
+//! waits. It doesn't own what a step does (`ops`) nor when the run ends (`drive`).
+//! Invariant: a record is believed only once the store has it, and one commit is under way at a
+//! time.
+
+use super::durable::given_up;
+use super::error::{Error, Place, Stop};
+use super::lines::{Lines, QueuedLine};
+use super::replay::RUNNING;
+use crate::caps;
+use crate::ports::Ports;
+use crate::store::{self, Changes, Fence, Run, Status, Step, Store, Transition};
+use crate::turn::{Buffer, CommitPolicy, Due, Live, Wake};
+use futures_util::future::select;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::rc::Rc;
+
+/// What a run is driven by.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// Where the body's first position is stored: a turn's own step comes before it.
+    pub first_index: u32,
+    /// Step bodies at once.
+    pub max_parallel: usize,
+    /// The group-commit window of lines, in ms.
+    pub window_ms: u64,
+    /// Bytes the log may have.
+    pub max_bytes: usize,
+    /// How far ahead an open run asks to be looked at, in ms; `None` when nobody looks.
+    pub watchdog_ms: Option<u64>,
+    /// Steps are told in the log as they begin and end.
+    pub tells_steps: bool,
+    /// The run is over: nothing is written.
+    pub read_only: bool,
+}
+
+/// One run at work. Its context, its driver and its watchers share it.
+pub(super) struct Journal<P, S, W> {
+    pub ports: P,
+    pub store: S,
+    pub workspace: W,
+    pub settings: Settings,
+    pub session_key: String,
+    /// Followers and the ship of a turn in an object.
+    pub live: Option<Rc<Live>>,
+    pub run: RefCell<Run>,
+    pub state: RefCell<State>,
+    buffer: RefCell<Buffer>,
+    /// Something is to be written.
+    queued: Rc<Wake>,
+    /// Something was written, or a slot is free.
+    pub moved: Rc<Wake>,
+    /// Waits look again.
+    pub tick: Rc<Wake>,
+    /// The waits are others than before.
+    pub waits_changed: Rc<Wake>,
+    writing: Cell<bool>,
+    /// A branch of a join is being polled.
+    pub in_branch: Cell<u32>,
+    /// A step's body is being polled.
+    pub in_step: Cell<u32>,
+}
+
+/// What changes while a run is at work.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    known: BTreeMap<u32, Step>,
+    named: BTreeMap<String, u32>,
+    asked: BTreeSet<String>,
+    next_position: u32,
+    next_named: u32,
+    pending: BTreeMap<u32, Step>,
+    lines: Lines,
+    issued: u64,
+    written: u64,
+    /// Calls of the context under way, waits that wait not among them.
+    pub active: usize,
+    /// Step bodies under way.
+    pub running: usize,
+    /// Waits under way, by index.
+    pub waiting: BTreeMap<u32, Waiting>,
+    stop: Option<Stop>,
+}
+
+/// A wait under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// The event's key, or what a time is called.
+    pub key: String,
+    /// Until when, Unix ms.
+    pub deadline: Option<i64>,
+    /// The tick at which it last looked.
+    pub seen: u64,
+}
+
+impl<P: Ports, S: Store, W> Journal<P, S, W> {
+    /// A journal that knows what the store has of this run.
+    pub async fn open(
+        ports: P,
+        store: S,
+        workspace: W,
+        settings: Settings,
+        session_key: String,
+        run: Run,
+        live: Option<Rc<Live>>,
+    ) -> Result<Rc<Self>, store::Error> {
+        let buffer = Buffer::recover(&store, &run.run_id, ATTEMPT).await?;
+        let mut state = State {
+            next_named: NAMED_FROM,
+            ..State::default()
+        };
+        let mut from = settings.first_index;
+        loop {
+            let page = store.steps(&run.run_id, from, caps::LIST_LIMIT).await?;
+            let Some(last) = page.last() else { break };
+            from = last.index.saturating_add(1);
+            for step in page {
+                state.take(step);
+            }
+        }
+        Ok(Rc::new(Journal {
+            ports,
+            store,
+            workspace,
+            settings,
+            session_key,
+            live,
+            run: RefCell::new(run),
+            state: RefCell::new(state),
+            buffer: RefCell::new(buffer),
+            queued: Rc::default(),
+            moved: Rc::default(),
+            tick: Rc::default(),
+            waits_changed: Rc::default(),
+            writing: Cell::new(false),
+            in_branch: Cell::new(0),
+            in_step: Cell::new(0),
+        }))
+    }
+
+    pub fn now(&self) -> i64 {
+        self.ports.now_ms()
+    }
+
+    /// The run's attempt, from 1.
+    pub fn run_attempt(&self) -> u32 {
+        let run = self.run.borrow();
+        run.state
+            .attempts
+            .last()
+            .map_or(1, |attempt| attempt.number)
+    }
+
+    pub fn run_id(&self) -> String {
+        self.run.borrow().run_id.clone()
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        self.run.borrow().state.status == Status::Suspended
+    }
+
+    /// The first reason stands.
+    pub fn stop(&self, stop: Stop) {
+        self.state.borrow_mut().stop.get_or_insert(stop);
+        self.moved.wake();
+    }
+
+    pub fn stopped(&self) -> Option<Stop> {
+        self.state.borrow().stop.clone()
+    }
+
+    /// The next position of the body, and where it is stored.
+    pub fn take_position(&self) -> Result<(Place, u32), Error> {
+        let mut state = self.state.borrow_mut();
+        let position = state.next_position;
+        if position >= caps::RUN_STEPS {
+            return Err(Error::TooManySteps {
+                max: caps::RUN_STEPS,
+            });
+        }
+        state.next_position += 1;
+        let index = self.settings.first_index + position;
+        Ok((Place::Position(position), index))
+    }
+
+    /// Where a named step is stored; a new name gets the next place.
+    pub fn take_name(&self, name: &str) -> Result<(Place, u32), Error> {
+        let mut state = self.state.borrow_mut();
+        if !state.asked.insert(name.to_owned()) {
+            return Err(Error::DuplicateStep {
+                name: name.to_owned(),
+            });
+        }
+        let index = match state.named.get(name) {
+            Some(index) => *index,
+            None => {
+                let index = state.next_named;
+                if index - NAMED_FROM >= caps::RUN_STEPS {
+                    return Err(Error::TooManySteps {
+                        max: caps::RUN_STEPS,
+                    });
+                }
+                state.next_named += 1;
+                state.named.insert(name.to_owned(), index);
+                index
+            }
+        };
+        Ok((Place::Named(name.to_owned()), index))
+    }
+
+    /// The first recorded step that the body has not asked for by its end.
+    pub fn unasked(&self) -> Option<(Place, String)> {
+        let state = self.state.borrow();
+        let next = self.settings.first_index + state.next_position;
+        let step = state.known.range(next..NAMED_FROM).next();
+        step.map(|(index, step)| {
+            let position = index - self.settings.first_index;
+            (Place::Position(position), step.intent.clone())
+        })
+    }
+
+    pub fn known(&self, index: u32) -> Option<Step> {
+        self.state.borrow().known.get(&index).cloned()
+    }
+
+    /// The reference that the last finished step left of the workspace.
+    pub fn last_workspace(&self) -> Option<String> {
+        let state = self.state.borrow();
+        let steps = state.known.values();
+        let last = steps
+            .filter(|step| step.detail.workspace.is_some())
+            .max_by_key(|step| step.completed_at);
+        last.and_then(|step| step.detail.workspace.clone())
+    }
+
+    /// Queues the end of every step that the run's own end finds under way.
+    pub fn give_up_unfinished(&self, code: &str, now: i64) {
+        let state = &mut *self.state.borrow_mut();
+        let steps = state.known.values();
+        for step in steps.filter(|step| step.status == RUNNING) {
+            let given_up = given_up(step.clone(), code, now);
+            state.pending.insert(step.index, given_up);
+        }
+    }
+
+    /// Queues a line; one whose id the log has is not written again.
+    pub fn tell(&self, line: QueuedLine) {
+        self.state.borrow_mut().lines.push(line);
+        self.queued.wake();
+    }
+
+    /// Stores a step, together with whatever else is queued, and returns once it is stored.
+    pub async fn put(&self, step: Step, lines: Vec<QueuedLine>) {
+        let ticket = {
+            let mut state = self.state.borrow_mut();
+            state.pending.insert(step.index, step);
+            for line in lines {
+                state.lines.push(line);
+            }
+            state.issued += 1;
+            state.issued
+        };
+        self.queued.wake();
+        loop {
+            let since = self.moved.generation();
+            if self.state.borrow().written >= ticket {
+                return;
+            }
+            self.moved.changed(since).await;
+        }
+    }
+
+    /// Writes whatever is queued, as long as it is polled.
+    pub async fn write(&self) -> store::Error {
+        let mut policy = CommitPolicy::new(self.settings.window_ms);
+        loop {
+            let since = self.queued.generation();
+            match self.due(&policy) {
+                Due::Nothing => self.queued.changed(since).await,
+                Due::At(at) => {
+                    let wait = u64::try_from(at.saturating_sub(self.now())).unwrap_or(0);
+                    let sleep = pin!(self.ports.sleep(wait));
+                    select(sleep, self.queued.changed(since)).await;
+                }
+                Due::Now => {
+                    if let Err(failure) = self.commit(None).await {
+                        return failure;
+                    }
+                    policy.committed(self.now());
+                }
+            }
+        }
+    }
+
+    fn due(&self, policy: &CommitPolicy) -> Due {
+        let state = self.state.borrow();
+        if state.pending.is_empty() {
+            policy.due(self.now(), state.lines.bytes())
+        } else {
+            Due::Now
+        }
+    }
+
+    /// Nothing is queued and nothing on its way.
+    pub fn is_written(&self) -> bool {
+        let state = self.state.borrow();
+        !self.writing.get() && state.pending.is_empty() && state.lines.bytes() == 0
+    }
+
+    /// Only waits are under way, and each has looked at the last tick.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state.borrow();
+        let tick = self.tick.generation();
+        state.active == 0
+            && !state.waiting.is_empty()
+            && state.waiting.values().all(|wait| wait.seen == tick)
+            && self.is_written()
+    }
+
+    /// Stores the queue in one commit, with a transition when one is given. `transition` gets the
+    /// run's state and where the log will end.
+    pub async fn commit(&self, transition: Option<Transition>) -> Result<(), store::Error> {
+        self.writing.set(true);
+        let committed = self.commit_queue(transition).await;
+        self.writing.set(false);
+        committed
+    }
+
+    async fn commit_queue(&self, transition: Option<Transition>) -> Result<(), store::Error> {
+        let (steps, issued, lines) = {
+            let mut state = self.state.borrow_mut();
+            let steps = std::mem::take(&mut state.pending);
+            (steps, state.issued, state.lines.take())
+        };
+        let (lines, bytes, expect, end) = {
+            let mut buffer = self.buffer.borrow_mut();
+            for line in lines {
+                line.write(&mut buffer);
+            }
+            let lines = buffer.lines(ATTEMPT);
+            let (bytes, expect) = (buffer.bytes(), buffer.committed_seq());
+            (lines, bytes, expect, buffer.next_seq())
+        };
+        let transition = transition
+            .or_else(|| (!steps.is_empty()).then(|| self.resumed()).flatten())
+            .map(|mut transition| {
+                transition.state.line_count = end;
+                Box::new(transition)
+            });
+        let begins = steps.values().any(|step| step.status == RUNNING);
+        let changes = Changes {
+            lines,
+            steps: steps.into_values().collect(),
+            transition,
+        };
+        if changes != Changes::default() {
+            self.commit_surely(expect, &changes).await?;
+        }
+        self.believe(changes, issued, bytes).await?;
+        if begins && bytes == 0 {
+            self.store.barrier().await?;
+        }
+        self.state.borrow_mut().written = issued;
+        self.moved.wake();
+        Ok(())
+    }
+
+    /// What was committed is known from here on, and followers may see it once it is durable.
+    async fn believe(
+        &self,
+        changes: Changes,
+        issued: u64,
+        bytes: usize,
+    ) -> Result<(), store::Error> {
+        let transitioned = changes.transition.is_some();
+        if let Some(transition) = changes.transition {
+            self.run.borrow_mut().state = transition.state;
+        }
+        let too_large = {
+            let mut state = self.state.borrow_mut();
+            for step in changes.steps {
+                state.take(step);
+            }
+            debug_assert!(state.written <= issued, "tickets are written in order");
+            let mut buffer = self.buffer.borrow_mut();
+            buffer.committed();
+            buffer.log_bytes() > self.settings.max_bytes
+        };
+        if bytes > 0 || transitioned {
+            self.store.sync().await?;
+        }
+        if let Some(live) = &self.live {
+            live.committed(bytes, transitioned);
+        }
+        if too_large {
+            self.stop(Stop::TooLarge);
+        }
+        Ok(())
+    }
+
+    /// Commits, again and again while nobody can say whether it was.
+    async fn commit_surely(&self, expect: u64, changes: &Changes) -> Result<(), store::Error> {
+        let (run_id, fence) = {
+            let run = self.run.borrow();
+            (run.run_id.clone(), Fence { epoch: run.epoch })
+        };
+        let mut tries = 0;
+        loop {
+            let now = self.now();
+            let committed = self
+                .store
+                .commit(&self.session_key, &run_id, fence, expect, changes, now)
+                .await;
+            match committed {
+                Err(store::Error::Unavailable(failure))
+                    if failure.unknown && tries < caps::COMMIT_TRIES =>
+                {
+                    self.ports.sleep(caps::COMMIT_RETRY_MS << tries).await;
+                    tries += 1;
+                }
+                committed => return committed,
+            }
+        }
+    }
+
+    /// A suspended run goes on: the time it waited is no part of its budget.
+    fn resumed(&self) -> Option<Transition> {
+        if !self.is_suspended() {
+            return None;
+        }
+        let now = self.now();
+        let mut state = self.run.borrow().state.clone();
+        state.status = Status::Running;
+        state.wake_at = self.wake_at(now);
+        if let Some(handle) = &mut state.handle
+            && let Some(since) = handle.suspended_at.take()
+        {
+            let waited = u64::try_from(now.saturating_sub(since)).unwrap_or(0);
+            handle.waited_ms = handle.waited_ms.saturating_add(waited);
+        }
+        Some(self.transition(state))
+    }
+
+    /// When an open run asks to be looked at.
+    pub fn wake_at(&self, now: i64) -> Option<i64> {
+        let watchdog_ms = self.settings.watchdog_ms?;
+        Some(now.saturating_add_unsigned(watchdog_ms))
+    }
+
+    /// A transition to `state` that leaves what else a run has.
+    pub fn transition(&self, state: store::RunState) -> Transition {
+        Transition {
+            state,
+            message: None,
+            upstream_cancel: self.run.borrow().upstream_cancel.clone(),
+        }
+    }
+
+    /// Suspends the run: status, the waits' lines and the first deadline are one commit.
+    pub async fn suspend(&self) -> Result<(), store::Error> {
+        let now = self.now();
+        let mut transition = {
+            let mut state = self.state.borrow_mut();
+            let state = &mut *state;
+            if self.settings.tells_steps {
+                for (index, wait) in &state.waiting {
+                    state.lines.push(QueuedLine::Suspended {
+                        index: *index,
+                        key: wait.key.clone(),
+                        deadline: wait.deadline,
+                    });
+                }
+            }
+            self.transition(self.run.borrow().state.clone())
+        };
+        transition.state.status = Status::Suspended;
+        transition.state.wake_at = self.first_deadline();
+        if let Some(handle) = &mut transition.state.handle {
+            handle.suspended_at.get_or_insert(now);
+        }
+        self.commit(Some(transition)).await
+    }
+
+    /// The first of the deadlines waited for, Unix ms.
+    pub fn first_deadline(&self) -> Option<i64> {
+        let state = self.state.borrow();
+        let deadlines = state.waiting.values().filter_map(|wait| wait.deadline);
+        deadlines.min()
+    }
+
+    /// Something waits.
+    pub fn is_waiting(&self) -> bool {
+        !self.state.borrow().waiting.is_empty()
+    }
+
+    /// Whether the log says that this wait has the run suspended.
+    pub fn has_told_wait(&self, index: u32) -> bool {
+        QueuedLine::has_told_wait(&self.buffer.borrow(), index)
+    }
+
+    /// How long the run has waited so far, in ms.
+    pub fn waited_ms(&self) -> u64 {
+        let run = self.run.borrow();
+        run.state
+            .handle
+            .as_ref()
+            .map_or(0, |handle| handle.waited_ms)
+    }
+}
+
+impl State {
+    fn take(&mut self, step: Step) {
+        if let Some(name) = &step.detail.name {
+            self.named.insert(name.clone(), step.index);
+            self.next_named = self.next_named.max(step.index.saturating_add(1));
+        }
+        self.known.insert(step.index, step);
+    }
+}
+
+/// Named steps are stored behind every position a body can have.
+const NAMED_FROM: u32 = 1 << 20;
+/// Lines of a run's own are one attempt: replays repeat them by their ids.
+const ATTEMPT: u32 = 1;
+
+const _: () = assert!(caps::RUN_STEPS < NAMED_FROM);

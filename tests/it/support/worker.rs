@@ -1,0 +1,71 @@
+//! A plain Worker: one life over the world's shared D1, without an object.
+//!
+//! Owns nothing that lasts; whatever it does is in D1.
+
+use super::executor::Life;
+use super::platform::SimPorts;
+use super::storage::D1Driver;
+use super::world::World;
+use futures_executor::block_on;
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use steadfast::store::{Section, SqlStore, Store};
+
+/// One life of a Worker.
+#[derive(Clone)]
+pub struct Worker {
+    world: World,
+    life: Life,
+    /// Its time, chance and tasks.
+    pub ports: SimPorts,
+    /// Its store.
+    pub store: SqlStore<D1Driver>,
+}
+
+/// What a task came to, once it has.
+pub type Outcome<T> = Rc<RefCell<Option<T>>>;
+
+impl World {
+    /// A Worker that has just come to life.
+    pub fn worker(&self) -> Worker {
+        let store = SqlStore::new(self.d1.database(), Section::D1);
+        block_on(store.migrate(self.sim.now())).expect("D1 takes the schema");
+        let life = self.sim.live(|| {});
+        Worker {
+            ports: SimPorts {
+                sim: self.sim.clone(),
+                life,
+                log: Rc::clone(&self.log),
+            },
+            store: SqlStore::new(
+                D1Driver {
+                    life,
+                    plan: self.plan.clone(),
+                    d1: self.d1.clone(),
+                },
+                Section::D1,
+            ),
+            world: self.clone(),
+            life,
+        }
+    }
+}
+
+impl Worker {
+    /// Starts a task of this life.
+    pub fn run<T: 'static>(&self, task: impl Future<Output = T> + 'static) -> Outcome<T> {
+        let outcome: Outcome<T> = Rc::default();
+        let told = Rc::clone(&outcome);
+        self.world.sim.spawn(self.life, async move {
+            let value = task.await;
+            told.replace(Some(value));
+        });
+        outcome
+    }
+
+    /// Ends it.
+    pub fn end(&self) {
+        self.world.sim.kill(self.life);
+    }
+}
