@@ -4,7 +4,7 @@ use super::d1::D1;
 use super::object_sqlite::ObjectSqlite;
 use super::ports::{WorkerPorts, now_ms};
 use super::transport::Transport;
-use crate::session::Platform;
+use crate::session::{Platform, Ready};
 use crate::store::DriverError;
 use std::rc::Rc;
 use std::time::Duration;
@@ -71,6 +71,7 @@ impl Platform for WorkerPlatform {
     type Object = ObjectSqlite;
     type Durable = Durable;
     type Http = Transport;
+    type App = Ready;
 
     fn ports(&self) -> &WorkerPorts {
         &self.ports
@@ -90,6 +91,10 @@ impl Platform for WorkerPlatform {
 
     fn demo_agent(&self) -> Transport {
         Transport::DemoAgent(self.env.clone())
+    }
+
+    fn app(&self) -> &Ready {
+        &Ready
     }
 
     fn var(&self, name: &str) -> Option<String> {

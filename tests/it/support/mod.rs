@@ -5,6 +5,7 @@
 //! Invariant: what a life of an object did before its end stays; what it would have done after
 //! does not happen.
 
+mod app;
 mod chat;
 mod check;
 mod client;
@@ -17,6 +18,7 @@ mod script;
 mod storage;
 mod world;
 
+pub use app::SPELLER;
 pub use check::{assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use object::Object;
