@@ -35,5 +35,5 @@ pub mod config;
 pub mod ids;
 pub mod ports;
 
-#[cfg(all(target_arch = "wasm32", feature = "worker-entry"))]
-mod cloudflare;
+#[cfg(target_arch = "wasm32")]
+pub mod cloudflare;
