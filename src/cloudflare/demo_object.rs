@@ -155,7 +155,7 @@ async fn next_chunk(telling: Option<Telling>) -> Option<(Result<Vec<u8>>, Option
 /// Exports the class behind the upstream `demo` from the crate that is the Worker: a deployment
 /// without it must not name `demo` in `UPSTREAM`.
 ///
-/// `demo_agent!(pub DemoAgent);` needs in `wrangler.toml`
+/// `demo_agent!(DemoAgent);` needs in `wrangler.toml`
 ///
 /// ```toml
 /// [[durable_objects.bindings]]
@@ -168,26 +168,30 @@ async fn next_chunk(telling: Option<Telling>) -> Option<(Result<Vec<u8>>, Option
 /// ```
 #[macro_export]
 macro_rules! demo_agent {
-    ($(#[$attribute:meta])* $visibility:vis $name:ident) => {
-        $(#[$attribute])*
-        #[::worker::durable_object(fetch)]
-        $visibility struct $name {
-            host: $crate::cloudflare::DemoHost,
-        }
+    ($name:ident) => {
+        const _: () = {
+            // What `#[durable_object]` makes of a class needs the name in scope.
+            use ::worker::wasm_bindgen;
 
-        impl ::worker::DurableObject for $name {
-            fn new(state: ::worker::State, _env: ::worker::Env) -> Self {
-                Self {
-                    host: $crate::cloudflare::DemoHost::new(state),
+            #[::worker::durable_object(fetch)]
+            pub struct $name {
+                host: $crate::cloudflare::DemoHost,
+            }
+
+            impl ::worker::DurableObject for $name {
+                fn new(state: ::worker::State, _env: ::worker::Env) -> Self {
+                    Self {
+                        host: $crate::cloudflare::DemoHost::new(state),
+                    }
+                }
+
+                async fn fetch(
+                    &self,
+                    request: ::worker::Request,
+                ) -> ::worker::Result<::worker::Response> {
+                    self.host.fetch(request).await
                 }
             }
-
-            async fn fetch(
-                &self,
-                request: ::worker::Request,
-            ) -> ::worker::Result<::worker::Response> {
-                self.host.fetch(request).await
-            }
-        }
+        };
     };
 }

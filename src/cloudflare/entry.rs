@@ -7,15 +7,9 @@ use super::{handle, sweep};
 use crate::session::Ready;
 use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
-crate::session_object!(
-    /// The object of one session.
-    pub SessionObject: Ready = |_env| Ready
-);
-
-crate::demo_agent!(
-    /// One execution of the demo agent.
-    pub DemoAgent
-);
+// The names of the classes stand in their objects' storage.
+crate::session_object!(SessionObject: Ready = |_env| Ready);
+crate::demo_agent!(DemoAgent);
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {

@@ -5,6 +5,7 @@
 //!
 //! - [`session_object!`](crate::session_object) exports the class of the session objects,
 //! - [`handle`] answers a request to the HTTP API, and [`sweep`] does the cron trigger's work,
+//! - [`sleep`] is how an upstream of its own waits,
 //! - [`demo_agent!`](crate::demo_agent) exports the class behind the upstream `demo`, if you want it.
 //!
 //! `examples/custom-worker/` in the repository is such a Worker, whole. It takes the crate with
@@ -33,5 +34,6 @@ mod transport;
 
 pub use api::handle;
 pub use demo_object::DemoHost;
+pub use ports::sleep;
 pub use session_object::SessionHost;
 pub use sweep::sweep;

@@ -89,10 +89,10 @@ fn reset_on_panic(state: &JsValue) {
 
 /// Exports the class of the session objects from the crate that is the Worker.
 ///
-/// `session_object!(pub ChatSession: MyApp = |env| MyApp::new(env));` makes the Durable Object class
+/// `session_object!(ChatSession: MyApp = |env| MyApp::new(env));` makes the Durable Object class
 /// `ChatSession`, whose sessions have what the [`App`](crate::session::App) `MyApp` adds. The
-/// closure captures nothing and is called once in each life of an object, with the Worker's `Env`.
-/// Doc comments and attributes before the visibility go to the class.
+/// closure captures nothing and is called once in each life of an object, with the Worker's `&Env`.
+/// The class is for the platform: no name is added to the module.
 ///
 /// The crate's `Cargo.toml` needs
 ///
@@ -134,32 +134,36 @@ fn reset_on_panic(state: &JsValue) {
 /// `examples/custom-worker/` in the repository.
 #[macro_export]
 macro_rules! session_object {
-    ($(#[$attribute:meta])* $visibility:vis $name:ident: $app:ty = $make:expr) => {
-        $(#[$attribute])*
-        #[::worker::durable_object(alarm)]
-        $visibility struct $name {
-            host: $crate::cloudflare::SessionHost<$app>,
-        }
+    ($name:ident: $app:ty = $make:expr) => {
+        const _: () = {
+            // What `#[durable_object]` makes of a class needs the name in scope.
+            use ::worker::wasm_bindgen;
 
-        impl ::worker::DurableObject for $name {
-            fn new(state: ::worker::State, env: ::worker::Env) -> Self {
-                let make: fn(&::worker::Env) -> $app = $make;
-                let app = make(&env);
-                Self {
-                    host: $crate::cloudflare::SessionHost::new(state, env, app),
+            #[::worker::durable_object(alarm)]
+            pub struct $name {
+                host: $crate::cloudflare::SessionHost<$app>,
+            }
+
+            impl ::worker::DurableObject for $name {
+                fn new(state: ::worker::State, env: ::worker::Env) -> Self {
+                    let make: fn(&::worker::Env) -> $app = $make;
+                    let app = make(&env);
+                    Self {
+                        host: $crate::cloudflare::SessionHost::new(state, env, app),
+                    }
+                }
+
+                async fn fetch(
+                    &self,
+                    request: ::worker::Request,
+                ) -> ::worker::Result<::worker::Response> {
+                    self.host.fetch(request).await
+                }
+
+                async fn alarm(&self) -> ::worker::Result<::worker::Response> {
+                    self.host.alarm().await
                 }
             }
-
-            async fn fetch(
-                &self,
-                request: ::worker::Request,
-            ) -> ::worker::Result<::worker::Response> {
-                self.host.fetch(request).await
-            }
-
-            async fn alarm(&self) -> ::worker::Result<::worker::Response> {
-                self.host.alarm().await
-            }
-        }
+        };
     };
 }

@@ -201,7 +201,8 @@ pub enum FrameBody {
 /// [`Upstream::capabilities`] alone, so they must be true: one that calls itself resumable must yield
 /// the same frames under the same ids after any cursor that it ever gave, also to another process;
 /// one whose start is idempotent must start one execution for an execution id, however often it is
-/// asked. Only a terminal frame ends a turn; the end of the stream is a cut.
+/// asked. Only a terminal frame ends a turn; the end of the stream is a cut. Frames are polled by
+/// more than one waker, of which the last must be woken, as the contract of futures has it.
 pub trait Upstream {
     /// Frames in the upstream's order. Dropping it closes the connection and nothing else.
     type Frames: Stream<Item = Result<Signal, Cut>> + Unpin + 'static;
