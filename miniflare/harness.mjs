@@ -81,7 +81,7 @@ export class Runtime {
   /** `root` is the folder of the Worker's `wrangler.toml`. */
   constructor({ root = ROOT, build = BUILD, vars = {}, stateDir = null, port = 0 } = {}) {
     if (!existsSync(join(build, "index.js"))) {
-      throw new Error(`${build}/index.js is missing: run \`make builds\` first`);
+      throw new Error(`${build}/index.js is missing: run \`make build build-faults build-example\` first`);
     }
     this.#ownsState = stateDir === null;
     this.stateDir = stateDir ?? mkdtempSync(join(tmpdir(), "steadfast-"));

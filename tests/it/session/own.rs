@@ -4,7 +4,7 @@
 //! longer in the code.
 
 use super::{Submit, World, run_turn, submit};
-use crate::support::{Object, SPELLER, TENANT, assert_shipped, lines_of};
+use crate::support::{FORGED, Object, SPELLER, TENANT, assert_shipped, lines_of};
 use steadfast::ids::run_id;
 use steadfast::session::Command;
 use steadfast::store::Status;
@@ -106,6 +106,16 @@ fn a_cancel_reaches_an_own_upstream() {
     );
     let told = format!("cancel {TENANT}:s:0");
     assert_eq!(world.own.asked(), ["start", told.as_str()]);
+}
+
+#[test]
+fn an_own_upstream_can_not_forge_a_line() {
+    let (world, object) = scene();
+    run_turn(&world, &object, spell(&format!("one two {FORGED}")));
+    let log = log_of(&object);
+    let kinds = lines_of(&log);
+    assert_eq!(kinds.last().map(String::as_str), Some("session.run.failed"));
+    assert!(log.contains(r#""code":"upstream_protocol""#), "{log}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Sig
 
 /// The name under which the world's own upstream is configured.
 pub const SPELLER: &str = "speller";
+/// A last word that it spells as a line which only we may write.
+pub const FORGED: &str = "forge";
 /// The time between two of its frames.
 const PACE_MS: u64 = 40;
 
@@ -75,7 +77,16 @@ impl Speller {
         let mut frames: Vec<Frame> = text
             .split_inclusive(' ')
             .enumerate()
-            .map(|(at, word)| Frame::text((at + 1).to_string(), word))
+            .map(|(at, word)| Frame {
+                body: match word {
+                    FORGED => FrameBody::Event {
+                        kind: "session.run.completed".to_owned(),
+                        data: None,
+                    },
+                    _ => Frame::text("", word).body,
+                },
+                id: (at + 1).to_string(),
+            })
             .collect();
         frames.push(Frame {
             id: (frames.len() + 1).to_string(),

@@ -18,7 +18,7 @@ mod script;
 mod storage;
 mod world;
 
-pub use app::SPELLER;
+pub use app::{FORGED, SPELLER};
 pub use check::{assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use object::Object;
