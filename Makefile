@@ -1,6 +1,6 @@
 # Everything a person runs. The work is done in scripts/; see each file's head.
 
-.PHONY: help setup dev build build-faults test bench golden clean
+.PHONY: help setup dev build build-faults build-example test bench golden clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -18,6 +18,9 @@ build: ## Build the Worker into build/
 build-faults: ## Build it with the tests' faults into build-faults/
 	@exec sh scripts/build.sh faults
 
+build-example: ## Build the Worker of examples/custom-worker
+	@exec sh scripts/build.sh example custom-worker
+
 test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 	@exec sh scripts/test.sh
 
@@ -28,4 +31,4 @@ golden: build ## Write the golden files anew; read the diff before committing it
 	@. scripts/env.sh && GOLDEN=update exec node --test miniflare/golden.test.mjs
 
 clean: ## Remove what was built; node_modules, state and the user's cache stay
-	@rm -rf build build-faults target .wrangler
+	@rm -rf build build-faults examples/*/build examples/*/.wrangler target .wrangler

@@ -13,26 +13,35 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const CONFIG = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
-const WORKER_NAME = "steadfast";
 
-/** Where tests find the two builds; `make test` makes both. */
+/** Where tests find the builds; `make test` makes them all. */
 export const BUILD = resolve(ROOT, process.env.STEADFAST_BUILD ?? "build");
 export const FAULTS_BUILD = resolve(ROOT, process.env.STEADFAST_FAULTS_BUILD ?? "build-faults");
+
+/** The folder of the Worker that is built on the crate; its build is below it. */
+export const CUSTOM_WORKER = join(ROOT, "examples", "custom-worker");
 
 /** What is awaited in these tests takes seconds; on a loaded two-core machine a minute is still alive. */
 export const PATIENCE_MS = 60_000;
 
-function configured(pattern, what) {
-  const found = CONFIG.match(pattern);
-  if (!found) throw new Error(`wrangler.toml has no ${what}`);
-  return found[1];
-}
-
-function compatibility() {
-  const date = configured(/^compatibility_date\s*=\s*"([^"]+)"/m, "compatibility_date");
-  const flags = CONFIG.match(/^compatibility_flags\s*=\s*\[([^\]]*)\]/m)?.[1] ?? "";
-  return { compatibilityDate: date, compatibilityFlags: [...flags.matchAll(/"([^"]+)"/g)].map((m) => m[1]) };
+/** What a Worker's `wrangler.toml` says of it: its name, how it is to be run, its object classes by binding. */
+function configuration(root) {
+  const text = readFileSync(join(root, "wrangler.toml"), "utf8");
+  const configured = (name) => {
+    const found = text.match(new RegExp(`^${name}\\s*=\\s*"([^"]+)"`, "m"));
+    if (!found) throw new Error(`${root}/wrangler.toml has no ${name}`);
+    return found[1];
+  };
+  const flags = text.match(/^compatibility_flags\s*=\s*\[([^\]]*)\]/m)?.[1] ?? "";
+  const bindings = text.matchAll(
+    /^\[\[durable_objects\.bindings\]\]\nname\s*=\s*"([^"]+)"\nclass_name\s*=\s*"([^"]+)"/gm,
+  );
+  return {
+    name: configured("name"),
+    compatibilityDate: configured("compatibility_date"),
+    compatibilityFlags: [...flags.matchAll(/"([^"]+)"/g)].map((m) => m[1]),
+    objects: Object.fromEntries([...bindings].map(([, binding, className]) => [binding, className])),
+  };
 }
 
 /** Polls `probe` until it gives something truthy; the only way these tests wait for a state. */
@@ -69,20 +78,20 @@ export class Runtime {
   #ownsState;
   #output = [];
 
-  constructor({ build = BUILD, vars = {}, stateDir = null, port = 0 } = {}) {
+  /** `root` is the folder of the Worker's `wrangler.toml`. */
+  constructor({ root = ROOT, build = BUILD, vars = {}, stateDir = null, port = 0 } = {}) {
     if (!existsSync(join(build, "index.js"))) {
-      throw new Error(`${build}/index.js is missing: run \`make build build-faults\` first`);
+      throw new Error(`${build}/index.js is missing: run \`make build build-faults build-example\` first`);
     }
     this.#ownsState = stateDir === null;
     this.stateDir = stateDir ?? mkdtempSync(join(tmpdir(), "steadfast-"));
     const text = Object.fromEntries(Object.entries(vars).map(([key, value]) => [key, String(value)]));
     this.#options = {
       buildDir: build,
-      name: WORKER_NAME,
       port,
       stateDir: this.stateDir,
       vars: text,
-      ...compatibility(),
+      ...configuration(root),
     };
   }
 
@@ -214,11 +223,8 @@ export class Runtime {
   }
 
   /** The database files of D1 or of one class of objects. */
-  files(kind, className = "SessionObject") {
-    const dir =
-      kind === "d1"
-        ? join(this.stateDir, "d1", "miniflare-D1DatabaseObject")
-        : join(this.stateDir, "do", `${WORKER_NAME}-${className}`);
+  files(kind, className = this.#sessionClass()) {
+    const dir = kind === "d1" ? join(this.stateDir, "d1", "miniflare-D1DatabaseObject") : this.#objects(className);
     if (!existsSync(dir)) return [];
     return readdirSync(dir)
       .filter((file) => file.endsWith(".sqlite") && file !== "metadata.sqlite")
@@ -226,13 +232,22 @@ export class Runtime {
   }
 
   /** Forgets everything that objects of a class stored, their alarms included. The runtime must be down. */
-  deleteObjects(className = "SessionObject") {
+  deleteObjects(className = this.#sessionClass()) {
     if (this.#host) throw new Error("storage is deleted while the runtime is down");
-    rmSync(join(this.stateDir, "do", `${WORKER_NAME}-${className}`), { recursive: true, force: true });
+    rmSync(this.#objects(className), { recursive: true, force: true });
+  }
+
+  #sessionClass() {
+    return this.#options.objects.SESSIONS;
+  }
+
+  /** The folder of the files of a class's objects. */
+  #objects(className) {
+    return join(this.stateDir, "do", `${this.#options.name}-${className}`);
   }
 
   /** Changes the objects' own files, as time or another version would have. The runtime must be down. */
-  editObjects(edit, className = "SessionObject") {
+  editObjects(edit, className = this.#sessionClass()) {
     if (this.#host) throw new Error("storage is edited while the runtime is down");
     for (const file of this.files("do", className)) {
       const database = new DatabaseSync(file);
@@ -255,7 +270,8 @@ export class Runtime {
   /** Every table's row count in D1 and in every session object: what "nothing was stored" is judged by. */
   storedRows() {
     const counts = {};
-    for (const file of [...this.files("d1"), ...this.files("do"), ...this.files("do", "DemoAgent")]) {
+    const classes = Object.values(this.#options.objects);
+    for (const file of [...this.files("d1"), ...classes.flatMap((name) => this.files("do", name))]) {
       const rows = inspect(file, countRows);
       for (const [table, count] of Object.entries(rows)) counts[`${basename(file)}:${table}`] = count;
     }

@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { Log, LogLevel, Miniflare } from "miniflare";
 
-const { buildDir, name, compatibilityDate, compatibilityFlags, port, stateDir, vars } = JSON.parse(
+const { buildDir, name, compatibilityDate, compatibilityFlags, objects, port, stateDir, vars } = JSON.parse(
   process.argv[2],
 );
 
@@ -28,11 +28,10 @@ function modules(dir) {
 
 /** The Worker's bindings, as `wrangler.toml` names them. */
 function bindings() {
-  const env = {
-    DB: { type: "d1", id: "DB" },
-    SESSIONS: { type: "durable-object", worker: name, exportName: "SessionObject" },
-    DEMO: { type: "durable-object", worker: name, exportName: "DemoAgent" },
-  };
+  const env = { DB: { type: "d1", id: "DB" } };
+  for (const [binding, exportName] of Object.entries(objects)) {
+    env[binding] = { type: "durable-object", worker: name, exportName };
+  }
   for (const [key, value] of Object.entries(vars)) env[key] = { type: "text", value };
   return env;
 }
@@ -56,10 +55,9 @@ const miniflare = new Miniflare({
         compatibilityFlags,
         manifest: { mainModule: "index.js", modulesRoot: buildDir, modules: modules(buildDir) },
         env: bindings(),
-        exports: {
-          SessionObject: { type: "durable-object", storage: "sqlite" },
-          DemoAgent: { type: "durable-object", storage: "sqlite" },
-        },
+        exports: Object.fromEntries(
+          Object.values(objects).map((className) => [className, { type: "durable-object", storage: "sqlite" }]),
+        ),
       },
       dev: { rootPath: buildDir },
     },

@@ -28,15 +28,19 @@ wasm_clippy() (
 
 phase "set-up" sh scripts/setup.sh test
 . scripts/env.sh
-phase "fmt" cargo fmt --check
+phase "fmt" cargo fmt --all --check
 phase "committed files" node scripts/check.mjs
 phase "clippy, native" cargo clippy --locked --all-targets -- -D warnings
 phase "clippy, wasm32" wasm_clippy
 phase "clippy, wasm32 with faults" wasm_clippy --features faults
 phase "clippy, wasm32 as a library" wasm_clippy --no-default-features
+phase "clippy, wasm32 as a library with faults" wasm_clippy --no-default-features --features faults
+phase "clippy, wasm32 example" wasm_clippy -p custom-worker
 phase "native tests" cargo test --locked
 phase "build" sh scripts/build.sh
 phase "build with faults" sh scripts/build.sh faults
+phase "build the example" sh scripts/build.sh example custom-worker
 phase "wrangler deploy --dry-run" wrangler deploy --dry-run
+phase "wrangler deploy --dry-run, example" wrangler deploy --dry-run --cwd examples/custom-worker
 phase "Worker tests in workerd" node --disable-warning=ExperimentalWarning --test --test-concurrency=2 "miniflare/*.test.mjs"
 printf '\n== all passed: %s s\n' "$(($(date +%s) - started))"

@@ -19,6 +19,8 @@ pub const FRAME_BYTES: usize = 1024 * 1024;
 pub const FRAME_ID_BYTES: usize = 512;
 /// An upstream's type name: PROTOCOL §2.2.
 pub const FRAME_TYPE_BYTES: usize = 64;
+/// The name of a deployment's own upstream: as the other names of PROTOCOL §1.
+pub const UPSTREAM_NAME_BYTES: usize = 64;
 /// An upstream's own failure message kept in the log; the rest is noise in a client.
 pub const UPSTREAM_MESSAGE_BYTES: usize = 2 * 1024;
 /// A buffered group of lines is committed at this size whatever the window says.

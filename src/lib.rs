@@ -38,5 +38,5 @@ pub mod ports;
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 pub mod native;
 
-#[cfg(all(target_arch = "wasm32", feature = "worker-entry"))]
-mod cloudflare;
+#[cfg(target_arch = "wasm32")]
+pub mod cloudflare;

@@ -1,8 +1,7 @@
 //! Answers: replies, problems and streams of lines as responses.
 
 use super::line_source::Served;
-use super::platform::WorkerPlatform;
-use crate::session::{Reply, Streaming};
+use crate::session::{Platform, Reply, Streaming};
 use crate::wire::problem::{self, Problem};
 use worker::{Headers, Response, ResponseBuilder, Result};
 
@@ -34,7 +33,7 @@ pub fn refusal(problem: &Problem) -> Result<Response> {
 }
 
 /// A session's reply; its lines are one more body that the object serves.
-pub fn reply(reply: Reply<WorkerPlatform>, served: &Served) -> Result<Response> {
+pub fn reply<P: Platform>(reply: Reply<P>, served: &Served) -> Result<Response> {
     match reply {
         Reply::Json { status, body } => json(status, &body),
         Reply::NoContent => Ok(builder(204)?.empty()),
@@ -42,7 +41,7 @@ pub fn reply(reply: Reply<WorkerPlatform>, served: &Served) -> Result<Response> 
     }
 }
 
-fn lines(streaming: Streaming<WorkerPlatform>, served: &Served) -> Result<Response> {
+fn lines<P: Platform>(streaming: Streaming<P>, served: &Served) -> Result<Response> {
     let mut builder = builder(200)?
         .with_header("content-type", streaming.framing.content_type())?
         .with_header("x-execution-id", &streaming.execution_id)?

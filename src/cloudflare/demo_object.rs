@@ -11,14 +11,11 @@ use crate::upstream::demo::{DemoConnection, DemoScript, Next};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use worker::{
-    Delay, DurableObject, Env, Request, Response, ResponseBuilder, Result, State, Storage,
-    durable_object,
-};
+use worker::{Delay, Request, Response, ResponseBuilder, Result, State, Storage};
 
-/// One execution of the demo agent. Its storage is named by the class, so it lasts.
-#[durable_object(fetch)]
-pub struct DemoAgent {
+/// What an execution of the demo agent does, for the class that [`demo_agent!`](crate::demo_agent)
+/// exports.
+pub struct DemoHost {
     state: State,
 }
 
@@ -51,21 +48,24 @@ impl Execution {
     }
 }
 
-impl DurableObject for DemoAgent {
-    fn new(state: State, _env: Env) -> Self {
-        DemoAgent { state }
+impl DemoHost {
+    /// A new life of an object.
+    pub const fn new(state: State) -> Self {
+        DemoHost { state }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
+    /// Answers as a sandbox does, PROTOCOL §4.1.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    pub async fn fetch(&self, request: Request) -> Result<Response> {
         if request.path().ends_with("/cancel") {
             self.cancel().await
         } else {
             self.run(request).await
         }
     }
-}
 
-impl DemoAgent {
     async fn cancel(&self) -> Result<Response> {
         let storage = self.state.storage();
         let Some(mut execution) = storage.get::<Execution>(KEY).await? else {
@@ -150,4 +150,48 @@ async fn next_chunk(telling: Option<Telling>) -> Option<(Result<Vec<u8>>, Option
             Next::End => return None,
         }
     }
+}
+
+/// Exports the class behind the upstream `demo` from the crate that is the Worker: a deployment
+/// without it must not name `demo` in `UPSTREAM`.
+///
+/// `demo_agent!(DemoAgent);` needs in `wrangler.toml`
+///
+/// ```toml
+/// [[durable_objects.bindings]]
+/// name = "DEMO"
+/// class_name = "DemoAgent"
+///
+/// [[migrations]]
+/// tag = "v2"
+/// new_sqlite_classes = ["DemoAgent"]
+/// ```
+#[macro_export]
+macro_rules! demo_agent {
+    ($name:ident) => {
+        const _: () = {
+            // What `#[durable_object]` makes of a class needs the name in scope.
+            use ::worker::wasm_bindgen;
+
+            #[::worker::durable_object(fetch)]
+            pub struct $name {
+                host: $crate::cloudflare::DemoHost,
+            }
+
+            impl ::worker::DurableObject for $name {
+                fn new(state: ::worker::State, _env: ::worker::Env) -> Self {
+                    Self {
+                        host: $crate::cloudflare::DemoHost::new(state),
+                    }
+                }
+
+                async fn fetch(
+                    &self,
+                    request: ::worker::Request,
+                ) -> ::worker::Result<::worker::Response> {
+                    self.host.fetch(request).await
+                }
+            }
+        };
+    };
 }

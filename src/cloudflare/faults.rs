@@ -6,8 +6,9 @@ use super::d1::D1;
 use super::object_sqlite::ObjectSqlite;
 use super::platform::WorkerPlatform;
 use super::ports::now_ms;
+use super::stub::SESSIONS_BINDING;
 use super::{body, js};
-use crate::session::{Caller, Platform, Session};
+use crate::session::{App, Caller, Platform, Session};
 use crate::store::conformance;
 use crate::store::{Driver, DriverError, Outcome, Section, SqlStore, Statement, Store};
 use crate::wire::problem::Problem;
@@ -92,7 +93,7 @@ thread_local! {
 
 /// Resets the object before it answers, when a test has asked for that: once, whichever object of
 /// this module is asked next.
-pub async fn before_answer(session: &Session<WorkerPlatform>) {
+pub async fn before_answer<A: App>(session: &Session<WorkerPlatform<A>>) {
     if DIE_BEFORE_HEAD.replace(false) {
         let state = JsValue::from(session.platform().state().as_raw());
         if js::abort_soon(&state, "fault: died before the head").is_ok() {
@@ -126,7 +127,7 @@ pub async fn forward(
         .with_body(Some(text.as_str().into()));
     let url = format!("http://session.invalid/__faults{query}");
     let hook = Request::new_with_init(&url, &init).map_err(unavailable)?;
-    let namespace = env.durable_object("SESSIONS").map_err(unavailable)?;
+    let namespace = env.durable_object(SESSIONS_BINDING).map_err(unavailable)?;
     let stub = namespace
         .get_by_name(&caller.session_key())
         .map_err(unavailable)?;
@@ -135,8 +136,8 @@ pub async fn forward(
 
 /// Performs a hook in the object.
 #[allow(clippy::panic, reason = "a panic is what the test asks for")]
-pub async fn fetch(
-    session: &Rc<Session<WorkerPlatform>>,
+pub async fn fetch<A: App>(
+    session: &Rc<Session<WorkerPlatform<A>>>,
     mut request: Request,
 ) -> Result<Response> {
     let query = super::request::query(&request).map_err(|problem| problem.detail)?;
@@ -160,7 +161,10 @@ pub async fn fetch(
     body::json(200, "{}")
 }
 
-async fn conform(session: &Rc<Session<WorkerPlatform>>, store: &str) -> Result<Response> {
+async fn conform<A: App>(
+    session: &Rc<Session<WorkerPlatform<A>>>,
+    store: &str,
+) -> Result<Response> {
     let salt = format!("{store}-{}", now_ms());
     let object: ObjectSqlite = session.platform().object();
     let mut results = Vec::new();

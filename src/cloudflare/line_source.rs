@@ -6,8 +6,8 @@
 //! Invariant: a new life of the module in an object cuts whatever the one before was serving.
 
 use super::js;
-use super::platform::WorkerPlatform;
-use crate::session::{Follower, FollowerCut};
+use crate::session::{Follower, FollowerCut, Platform};
+use futures_util::stream::{LocalBoxStream, StreamExt, try_unfold};
 use std::cell::RefCell;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
@@ -45,12 +45,16 @@ impl Served {
     ///
     /// # Errors
     /// What the constructor of the stream throws.
-    pub fn stream(
+    pub fn stream<P: Platform>(
         &self,
-        follower: Follower<WorkerPlatform>,
+        follower: Follower<P>,
     ) -> Result<web_sys::ReadableStream, JsValue> {
+        let lines = try_unfold(follower, |mut follower| async move {
+            let bytes = follower.next().await?;
+            Ok(bytes.map(|bytes| (bytes, follower)))
+        });
         let source = LineSource {
-            follower: Rc::new(RefCell::new(Some(follower))),
+            lines: Rc::new(RefCell::new(Some(lines.boxed_local()))),
             served: self.clone(),
         };
         let options = js_sys::Object::new();
@@ -64,14 +68,19 @@ impl Served {
     }
 }
 
-/// The underlying source of one body.
-#[wasm_bindgen]
+/// A follower's pieces; whose platform it is on doesn't matter here, and an exported class can't be
+/// generic over it.
+type Lines = LocalBoxStream<'static, Result<Vec<u8>, FollowerCut>>;
+
+/// The underlying source of one body. Its exported name keeps clear of the classes of a crate that
+/// builds on this one.
+#[wasm_bindgen(js_name = SteadfastLineSource)]
 pub struct LineSource {
-    follower: Rc<RefCell<Option<Follower<WorkerPlatform>>>>,
+    lines: Rc<RefCell<Option<Lines>>>,
     served: Served,
 }
 
-#[wasm_bindgen]
+#[wasm_bindgen(js_class = SteadfastLineSource)]
 impl LineSource {
     /// Called once, by the stream.
     pub fn start(&self, controller: JsValue) {
@@ -80,24 +89,24 @@ impl LineSource {
 
     /// Called by the stream when its reader wants more.
     pub fn pull(&self, controller: JsValue) -> js_sys::Promise {
-        let slot = Rc::clone(&self.follower);
+        let slot = Rc::clone(&self.lines);
         let served = self.served.clone();
         future_to_promise(async move {
-            let Some(mut follower) = slot.take() else {
+            let Some(mut lines) = slot.take() else {
                 return Ok(JsValue::UNDEFINED);
             };
             let stream: js::StreamController = controller.clone().unchecked_into();
-            match follower.next().await {
-                Ok(Some(bytes)) => {
+            match lines.next().await {
+                Some(Ok(bytes)) => {
                     stream.enqueue(&js_sys::Uint8Array::from(bytes.as_slice()))?;
-                    slot.replace(Some(follower));
+                    slot.replace(Some(lines));
                 }
-                Ok(None) => {
+                None => {
                     served.controllers.delete(&controller);
                     stream.close()?;
                 }
                 // An error breaks the connection: the client sees a cut, not an ending.
-                Err(cut) => {
+                Some(Err(cut)) => {
                     served.controllers.delete(&controller);
                     stream.error(&cut.to_string().into())?;
                 }
@@ -108,6 +117,6 @@ impl LineSource {
 
     /// Called by the stream when its reader has left.
     pub fn cancel(&self) {
-        self.follower.take();
+        self.lines.take();
     }
 }

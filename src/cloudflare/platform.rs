@@ -4,7 +4,7 @@ use super::d1::D1;
 use super::object_sqlite::ObjectSqlite;
 use super::ports::{WorkerPorts, now_ms};
 use super::transport::Transport;
-use crate::session::Platform;
+use crate::session::{App, Platform};
 use crate::store::DriverError;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,16 +16,17 @@ type Durable = super::faults::Faulty<D1>;
 type Durable = D1;
 
 /// One session object's surroundings.
-pub struct WorkerPlatform {
+pub struct WorkerPlatform<A> {
     state: Rc<State>,
     env: Env,
     ports: WorkerPorts,
     durable: Durable,
+    app: A,
 }
 
-impl WorkerPlatform {
+impl<A> WorkerPlatform<A> {
     /// The surroundings of the object with this state.
-    pub fn new(state: State, env: Env) -> Self {
+    pub fn new(state: State, env: Env, app: A) -> Self {
         let state = Rc::new(state);
         let durable = D1::new(&env);
         WorkerPlatform {
@@ -36,6 +37,7 @@ impl WorkerPlatform {
             durable,
             state,
             env,
+            app,
         }
     }
 
@@ -66,11 +68,12 @@ fn failure(error: &worker::Error) -> DriverError {
     }
 }
 
-impl Platform for WorkerPlatform {
+impl<A: App> Platform for WorkerPlatform<A> {
     type Ports = WorkerPorts;
     type Object = ObjectSqlite;
     type Durable = Durable;
     type Http = Transport;
+    type App = A;
 
     fn ports(&self) -> &WorkerPorts {
         &self.ports
@@ -90,6 +93,10 @@ impl Platform for WorkerPlatform {
 
     fn demo_agent(&self) -> Transport {
         Transport::DemoAgent(self.env.clone())
+    }
+
+    fn app(&self) -> &A {
+        &self.app
     }
 
     fn var(&self, name: &str) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Time, chance, tasks and the log of this platform.
 
 use crate::ports::{Clock, Entropy, Log, Spawn, Timer};
+use futures_util::FutureExt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,6 +23,19 @@ pub fn now_ms() -> i64 {
     js_sys::Date::now() as i64
 }
 
+/// Waits, for upstreams of a deployment's own: completes `ms` milliseconds from now, never earlier.
+///
+/// A turn looks for more frames without waiting before it waits for them, so what a stream of frames
+/// waits for is polled by more than one waker. `worker::Delay` would wake the first of them only.
+pub fn sleep(ms: u64) -> impl Future<Output = ()> + 'static {
+    delay(ms).shared()
+}
+
+/// `setTimeout` takes 31 bits; who waits longer looks at the clock and waits again.
+fn delay(ms: u64) -> worker::Delay {
+    worker::Delay::from(Duration::from_millis(ms.min(i32::MAX as u64)))
+}
+
 /// 128 random bits.
 pub fn random() -> u128 {
     let mut bytes = [0; 16];
@@ -37,8 +51,7 @@ impl Clock for WorkerPorts {
 
 impl Timer for WorkerPorts {
     fn sleep(&self, ms: u64) -> impl Future<Output = ()> + 'static {
-        // `setTimeout` takes 31 bits; who waits longer looks at the clock and waits again.
-        worker::Delay::from(Duration::from_millis(ms.min(i32::MAX as u64)))
+        delay(ms)
     }
 }
 

@@ -5,6 +5,7 @@
 //! recovered asks the upstream that it began with, whatever the variables say by then.
 
 use super::{Vars, is_authority, list, lookup};
+use crate::caps;
 use crate::wire::problem::Problem;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -19,28 +20,33 @@ pub enum UpstreamKind {
     Sandbox,
     /// Any server of the chat completions API.
     OpenaiChat,
+    /// One of the deployment's own code, which [`Resolved::name`] tells.
+    Own,
 }
 
 impl UpstreamKind {
-    const ALL: [Self; 3] = [Self::Demo, Self::Sandbox, Self::OpenaiChat];
+    const BUILT_IN: [Self; 3] = [Self::Demo, Self::Sandbox, Self::OpenaiChat];
 
-    /// The kind with this name.
+    /// The built-in kind with this name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+        Self::BUILT_IN
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 
-    /// The name in requests and variables.
+    /// The stored name; of a built-in kind also the one in requests and variables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Demo => "demo",
             Self::Sandbox => "sandbox",
             Self::OpenaiChat => "openai-chat",
+            Self::Own => "own",
         }
     }
 
     fn needs_url(self) -> bool {
         match self {
-            Self::Demo => false,
+            Self::Demo | Self::Own => false,
             Self::Sandbox | Self::OpenaiChat => true,
         }
     }
@@ -48,7 +54,7 @@ impl UpstreamKind {
     /// The chat completions API has no default model; a sandbox may well have one.
     fn needs_model(self) -> bool {
         match self {
-            Self::Demo | Self::Sandbox => false,
+            Self::Demo | Self::Sandbox | Self::Own => false,
             Self::OpenaiChat => true,
         }
     }
@@ -59,6 +65,9 @@ impl UpstreamKind {
 pub struct Resolved {
     /// What is spoken there.
     pub kind: UpstreamKind,
+    /// Which of the deployment's own upstreams; of no other kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The base URL without a slash at its end, for kinds that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -70,32 +79,69 @@ pub struct Resolved {
 /// The upstreams and models that requests may name; the first of each is the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
-    kinds: Vec<UpstreamKind>,
+    upstreams: Vec<Offered>,
     url: Option<String>,
     models: Vec<String>,
 }
 
+/// An upstream by the name under which requests ask for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Offered {
+    name: String,
+    kind: UpstreamKind,
+}
+
+impl Offered {
+    fn parse(name: String, own_names: &[&str]) -> Option<Self> {
+        let own = || {
+            own_names
+                .contains(&name.as_str())
+                .then_some(UpstreamKind::Own)
+        };
+        let kind = UpstreamKind::parse(&name).or_else(own)?;
+        Some(Offered { name, kind })
+    }
+}
+
+/// Whether a deployment's own upstream may have this name.
+fn is_own_name(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=caps::UPSTREAM_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(fits)
+        && UpstreamKind::parse(name).is_none()
+}
+
 impl UpstreamConfig {
-    /// Reads `UPSTREAM`, which has no default, and what its kinds need besides.
-    pub fn read(vars: Vars<'_>) -> Result<Self, Problem> {
-        let kinds: Option<Vec<_>> = list(vars, "UPSTREAM")?
-            .iter()
-            .map(|name| UpstreamKind::parse(name))
+    /// Reads `UPSTREAM`, which has no default, and what its kinds need besides. `own_names` are the
+    /// deployment's own upstreams, which it may name beside the built-in ones.
+    ///
+    /// # Errors
+    /// `misconfigured`, naming the variable; `UPSTREAM` also when one of `own_names` is of another
+    /// form than `[a-z0-9-]{1,64}`, or a built-in one.
+    pub fn read(vars: Vars<'_>, own_names: &[&str]) -> Result<Self, Problem> {
+        let upstreams: Option<Vec<_>> = list(vars, "UPSTREAM")?
+            .into_iter()
+            .map(|name| Offered::parse(name, own_names))
             .collect();
-        let kinds = kinds
-            .filter(|kinds| !kinds.is_empty())
+        let upstreams = upstreams
+            .filter(|upstreams| !upstreams.is_empty() && own_names.iter().copied().all(is_own_name))
             .ok_or_else(|| Problem::misconfigured("UPSTREAM"))?;
-        let url = if kinds.iter().any(|kind| kind.needs_url()) {
+        let kinds = || upstreams.iter().map(|offered| offered.kind);
+        let url = if kinds().any(UpstreamKind::needs_url) {
             let url = lookup(vars, "UPSTREAM_URL").and_then(|url| base_url(&url));
             Some(url.ok_or_else(|| Problem::misconfigured("UPSTREAM_URL"))?)
         } else {
             None
         };
         let models = list(vars, "UPSTREAM_MODEL")?;
-        if models.is_empty() && kinds.iter().any(|kind| kind.needs_model()) {
+        if models.is_empty() && kinds().any(UpstreamKind::needs_model) {
             return Err(Problem::misconfigured("UPSTREAM_MODEL"));
         }
-        Ok(Self { kinds, url, models })
+        Ok(Self {
+            upstreams,
+            url,
+            models,
+        })
     }
 
     /// The upstream for a request that names this model and this upstream, or leaves them open.
@@ -106,11 +152,11 @@ impl UpstreamConfig {
     ) -> Result<Resolved, Problem> {
         let unknown =
             |field| Problem::invalid_request(format!("`{field}` must be one that is configured"));
-        let kind = match upstream {
-            None => self.kinds.first(),
-            Some(name) => self.kinds.iter().find(|kind| kind.as_str() == name),
+        let offered = match upstream {
+            None => self.upstreams.first(),
+            Some(name) => self.upstreams.iter().find(|offered| offered.name == name),
         };
-        let kind = *kind.ok_or_else(|| unknown("upstream"))?;
+        let Offered { name, kind } = offered.ok_or_else(|| unknown("upstream"))?;
         let model = match model {
             None => self.models.first(),
             Some(name) => {
@@ -119,7 +165,8 @@ impl UpstreamConfig {
             }
         };
         Ok(Resolved {
-            kind,
+            kind: *kind,
+            name: (*kind == UpstreamKind::Own).then(|| name.clone()),
             url: self.url.clone().filter(|_| kind.needs_url()),
             model: model.cloned(),
         })
@@ -178,6 +225,7 @@ mod tests {
     fn resolved(kind: UpstreamKind, url: Option<&str>, model: Option<&str>) -> Resolved {
         Resolved {
             kind,
+            name: None,
             url: url.map(str::to_owned),
             model: model.map(str::to_owned),
         }
@@ -185,12 +233,12 @@ mod tests {
 
     #[test]
     fn the_first_of_each_list_is_the_default() {
-        let config = UpstreamConfig::read(&vars(&[
+        let pairs = [
             ("UPSTREAM", "sandbox, demo ,openai-chat"),
             ("UPSTREAM_URL", "https://api.example/v1/"),
             ("UPSTREAM_MODEL", "small, large"),
-        ]))
-        .unwrap();
+        ];
+        let config = UpstreamConfig::read(&vars(&pairs), &[]).unwrap();
         let url = Some("https://api.example/v1");
         let cases = [
             (
@@ -225,7 +273,7 @@ mod tests {
 
     #[test]
     fn names_that_are_not_configured_are_bad_requests() {
-        let config = UpstreamConfig::read(&vars(&[("UPSTREAM", "demo")])).unwrap();
+        let config = UpstreamConfig::read(&vars(&[("UPSTREAM", "demo")]), &[]).unwrap();
         assert_eq!(
             config.resolve(None, None),
             Ok(resolved(UpstreamKind::Demo, None, None))
@@ -274,10 +322,14 @@ mod tests {
         ];
         for (pairs, variable) in cases {
             let expected = Err(Problem::misconfigured(variable));
-            assert_eq!(UpstreamConfig::read(&vars(pairs)), expected, "{pairs:?}");
+            assert_eq!(
+                UpstreamConfig::read(&vars(pairs), &[]),
+                expected,
+                "{pairs:?}"
+            );
         }
         let enough = [("UPSTREAM", "openai-chat"), url, model];
-        assert!(UpstreamConfig::read(&vars(&enough)).is_ok());
+        assert!(UpstreamConfig::read(&vars(&enough), &[]).is_ok());
     }
 
     #[test]
@@ -310,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_stored_upstream_is_read_again() {
-        for (kind, stored) in UpstreamKind::ALL.into_iter().zip([
+        for (kind, stored) in UpstreamKind::BUILT_IN.into_iter().zip([
             r#"{"kind":"demo"}"#,
             r#"{"kind":"sandbox","url":"http://a"}"#,
             r#"{"kind":"openai-chat","url":"http://a","model":"m"}"#,
@@ -321,6 +373,79 @@ mod tests {
             assert_eq!(UpstreamKind::parse(kind.as_str()), Some(kind));
             assert!(stored.contains(&format!("\"{}\"", kind.as_str())));
         }
+    }
+
+    #[test]
+    fn a_stored_upstream_of_the_deployments_own_is_read_again() {
+        let stored = r#"{"kind":"own","name":"words","model":"m"}"#;
+        let read: Resolved = serde_json::from_str(stored).unwrap();
+        let expected = Resolved {
+            name: Some("words".into()),
+            ..resolved(UpstreamKind::Own, None, Some("m"))
+        };
+        assert_eq!(read, expected);
+        assert_eq!(serde_json::to_string(&read).unwrap(), stored);
+        // No variable names the kind itself.
+        assert_eq!(UpstreamKind::parse("own"), None);
+    }
+
+    #[test]
+    fn a_deployments_own_upstreams_stand_beside_the_built_in_ones() {
+        let pairs = [("UPSTREAM", "words,demo"), ("UPSTREAM_MODEL", "m")];
+        let config = UpstreamConfig::read(&vars(&pairs), &["other", "words"]).unwrap();
+        let words = Resolved {
+            name: Some("words".into()),
+            ..resolved(UpstreamKind::Own, None, Some("m"))
+        };
+        for (upstream, expected) in [
+            (None, Some(words.clone())),
+            (Some("words"), Some(words)),
+            (
+                Some("demo"),
+                Some(resolved(UpstreamKind::Demo, None, Some("m"))),
+            ),
+            // Known to the code, not configured.
+            (Some("other"), None),
+            (Some("own"), None),
+        ] {
+            assert_eq!(
+                config.resolve(None, upstream).ok(),
+                expected,
+                "{upstream:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn own_names_have_a_form_and_are_nobody_elses() {
+        let longest = "a".repeat(caps::UPSTREAM_NAME_BYTES);
+        let beyond = longest.clone() + "a";
+        for (name, fits) in [
+            ("words", true),
+            ("0-a", true),
+            ("own", true),
+            (longest.as_str(), true),
+            (beyond.as_str(), false),
+            ("", false),
+            ("Words", false),
+            ("a_b", false),
+            ("task:a", false),
+            ("é", false),
+            ("demo", false),
+            ("openai-chat", false),
+        ] {
+            // A bad one is refused even when another is asked for: it is a mistake in the code.
+            let pairs = [("UPSTREAM", "demo")];
+            let read = UpstreamConfig::read(&vars(&pairs), &[name]);
+            let misconfigured = Err(Problem::misconfigured("UPSTREAM"));
+            assert_eq!(
+                read.map(drop),
+                if fits { Ok(()) } else { misconfigured },
+                "{name}"
+            );
+        }
+        let unknown = [("UPSTREAM", "words")];
+        assert!(UpstreamConfig::read(&vars(&unknown), &["word"]).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::accepted::{Target, ask};
 use super::alarm::{Facts, must_set, next_alarm};
-use super::{Platform, Session};
+use super::{App, Platform, Session};
 use crate::caps;
 use crate::config::{UpstreamKind, read_upstream_key};
 use crate::ids;
@@ -16,6 +16,9 @@ use crate::turn::{Drain, Drained, Limits, Live, Settings};
 use crate::upstream::{AnyUpstream, OpenAiChat, Sandbox};
 use crate::wire::problem::Problem;
 use std::rc::Rc;
+
+/// What a session's runs are run against.
+type UpstreamOf<P> = AnyUpstream<<P as Platform>::Http, <<P as Platform>::App as App>::Upstream>;
 
 impl<P: Platform> Session<P> {
     /// Takes the open run over if its drain is gone; the turn it took over.
@@ -145,7 +148,7 @@ impl<P: Platform> Session<P> {
         Ok(())
     }
 
-    pub(super) fn upstream(&self, target: &Target) -> AnyUpstream<P::Http> {
+    pub(super) fn upstream(&self, target: &Target) -> UpstreamOf<P> {
         let key = read_upstream_key(&|name| self.platform.var(name))
             .ok()
             .flatten()
@@ -164,7 +167,23 @@ impl<P: Platform> Session<P> {
             UpstreamKind::OpenaiChat => {
                 AnyUpstream::OpenAiChat(OpenAiChat::new(self.platform.network(), url, key))
             }
+            UpstreamKind::Own => {
+                let name = target.resolved.name.as_deref().unwrap_or_default();
+                self.own_upstream(name).map_or_else(
+                    || {
+                        self.log("upstream", &format!("this code has no upstream `{name}`"));
+                        AnyUpstream::Missing
+                    },
+                    AnyUpstream::Own,
+                )
+            }
         }
+    }
+
+    /// The deployment's own upstream of this name.
+    pub(super) fn own_upstream(&self, name: &str) -> Option<<P::App as App>::Upstream> {
+        let vars = |name: &str| self.platform.var(name);
+        self.platform.app().upstream(name, &vars)
     }
 
     async fn drained(self: &Rc<Self>, run_id: &str, drained: &Drained) {

@@ -7,6 +7,7 @@
 
 mod accepted;
 mod alarm;
+mod app;
 mod cancels;
 mod drains;
 mod erase;
@@ -21,6 +22,7 @@ mod steer;
 mod sweep;
 
 pub use alarm::{Facts as AlarmFacts, must_set, next_alarm};
+pub use app::{App, NoUpstream, Ready};
 pub use follow::{Follower, FollowerCut};
 pub use platform::Platform;
 pub use read::run_view;

@@ -5,8 +5,8 @@
 
 use super::accepted::{Accepted, Target, history};
 use super::state::{Asked, Facts, Known, Opening, decide};
-use super::{Caller, Command, Mode, Platform, Reply, Session, Streaming, location};
-use crate::config::{TurnConfig, UpstreamConfig};
+use super::{App, Caller, Command, Mode, Platform, Reply, Session, Streaming, location};
+use crate::config::{Resolved, TurnConfig, UpstreamConfig};
 use crate::ids;
 use crate::store::{
     self, Attempt, Begin, Begun, Handle, Lines, LogHome, Message, MessageStatus, Role, Run,
@@ -156,8 +156,7 @@ impl<P: Platform> Session<P> {
     ) -> Result<bool, Problem> {
         let config = self.config()?;
         let vars = |name: &str| self.platform.var(name);
-        let upstreams = UpstreamConfig::read(&vars)?;
-        let resolved = upstreams.resolve(submit.model.as_deref(), submit.upstream.as_deref())?;
+        let resolved = self.resolve(submit)?;
         crate::config::read_upstream_key(&vars)?;
         let turn = TurnConfig::read(&vars)?;
         let failed = |failure: store::Error| self.failed(&failure);
@@ -196,6 +195,18 @@ impl<P: Platform> Session<P> {
         self.ready.set(true);
         self.start_drain(begin.run).await.map_err(failed)?;
         Ok(true)
+    }
+
+    /// The upstream that a submit is accepted with.
+    fn resolve(&self, submit: &Submit) -> Result<Resolved, Problem> {
+        let own_names = self.platform.app().upstream_names();
+        let upstreams = UpstreamConfig::read(&|name| self.platform.var(name), own_names)?;
+        let resolved = upstreams.resolve(submit.model.as_deref(), submit.upstream.as_deref())?;
+        let is_missing = |name| self.own_upstream(name).is_none();
+        if resolved.name.as_deref().is_some_and(is_missing) {
+            return Err(Problem::misconfigured("UPSTREAM"));
+        }
+        Ok(resolved)
     }
 
     fn next_session(&self, caller: &Caller, session: Option<store::Session>) -> store::Session {

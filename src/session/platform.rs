@@ -2,6 +2,7 @@
 //!
 //! Owns the bundle of ports; `cloudflare/` and the test support implement it.
 
+use super::App;
 use crate::ports::Ports;
 use crate::store::{Driver, DriverError};
 use crate::upstream::Http;
@@ -17,6 +18,8 @@ pub trait Platform: 'static {
     type Durable: Driver;
     /// How upstreams are reached.
     type Http: Http;
+    /// What this deployment adds of its own.
+    type App: App;
 
     /// Time, chance, tasks and the log.
     fn ports(&self) -> &Self::Ports;
@@ -32,6 +35,9 @@ pub trait Platform: 'static {
 
     /// The demo agent, reached like any sandbox.
     fn demo_agent(&self) -> Self::Http;
+
+    /// What this deployment adds of its own.
+    fn app(&self) -> &Self::App;
 
     /// A configuration variable or secret.
     fn var(&self, name: &str) -> Option<String>;

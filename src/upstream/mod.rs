@@ -7,6 +7,7 @@
 
 pub mod answer;
 mod any;
+mod checked;
 pub mod demo;
 pub mod event_stream;
 pub mod openai_chat;
@@ -14,10 +15,12 @@ pub mod sandbox;
 #[cfg(test)]
 mod scripted;
 
-pub use any::AnyUpstream;
+pub use any::{AnyFrames, AnyUpstream};
+pub use checked::Checked;
 pub use openai_chat::OpenAiChat;
 pub use sandbox::Sandbox;
 
+use crate::wire::json;
 use futures_util::Stream;
 use std::fmt;
 use std::future::Future;
@@ -50,6 +53,34 @@ pub struct Ask {
     pub system_prompt: Option<String>,
     /// The turn's metadata, raw JSON object.
     pub metadata: Option<String>,
+}
+
+impl Ask {
+    /// The user's words: the message itself, or the `text` of its parts, one line each. What isn't
+    /// Unicode in them, half an emoji, is replaced.
+    ///
+    /// ```
+    /// # use steadfast::upstream::Ask;
+    /// # let ask = |message: &str| Ask { execution_id: String::new(), input_hash: String::new(),
+    /// #     session_id: String::new(), message: message.into(), history: vec![], model: None,
+    /// #     system_prompt: None, metadata: None };
+    /// assert_eq!(ask(r#""Hello \u00fc""#).text(), "Hello ü");
+    /// let parts = r#"[{"type":"text","text":"Look:"},{"type":"image"},{"type":"text","text":"!"}]"#;
+    /// assert_eq!(ask(parts).text(), "Look:\n!");
+    /// ```
+    pub fn text(&self) -> String {
+        let words = |raw: &str| json::string_units(raw).map(|text| String::from_utf16_lossy(&text));
+        if let Some(text) = words(&self.message) {
+            return text;
+        }
+        let parts = json::elements(&self.message).unwrap_or_default();
+        let texts: Vec<String> = parts
+            .into_iter()
+            // A part without a text, or of another form, has no words.
+            .filter_map(|part| words(json::members(part).ok()?.get("text")?))
+            .collect();
+        texts.join("\n")
+    }
 }
 
 /// One earlier message.
@@ -116,6 +147,29 @@ pub struct Frame {
     pub body: FrameBody,
 }
 
+impl Frame {
+    /// More of the answer's text.
+    ///
+    /// ```
+    /// # use steadfast::upstream::{Frame, FrameBody};
+    /// let data = r#"{"part":{"id":"p1","type":"text"},"delta":"Hello "}"#;
+    /// let body = FrameBody::Event { kind: "message.part.updated".into(), data: Some(data.into()) };
+    /// assert_eq!(Frame::text("1", "Hello ").body, body);
+    /// ```
+    pub fn text(id: impl Into<String>, delta: &str) -> Self {
+        let mut data = r#"{"part":{"id":"p1","type":"text"},"delta":"#.to_owned();
+        json::push_quoted(&mut data, delta);
+        data.push('}');
+        Frame {
+            id: id.into(),
+            body: FrameBody::Event {
+                kind: "message.part.updated".to_owned(),
+                data: Some(data),
+            },
+        }
+    }
+}
+
 /// What a frame says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameBody {
@@ -124,11 +178,12 @@ pub enum FrameBody {
         /// As the upstream reports it.
         input_hash: Option<String>,
     },
-    /// A line for the client. `kind` is already checked and renamed (`error` → `upstream.error`).
+    /// A line for the client. To the drain it comes checked, renamed (`error` → `upstream.error`) and
+    /// without white space; for a deployment's own upstream [`Checked`] does that.
     Event {
         /// The line's type.
         kind: String,
-        /// Raw JSON without white space outside strings; `None` when the frame had no `data`.
+        /// Raw JSON; `None` when the frame had no `data`.
         data: Option<String>,
     },
     /// The execution succeeded.
@@ -141,6 +196,13 @@ pub enum FrameBody {
 }
 
 /// One kind of upstream, configured for one run.
+///
+/// A deployment brings its own by an [`App`](crate::session::App). What recovery does follows from
+/// [`Upstream::capabilities`] alone, so they must be true: one that calls itself resumable must yield
+/// the same frames under the same ids after any cursor that it ever gave, also to another process;
+/// one whose start is idempotent must start one execution for an execution id, however often it is
+/// asked. Only a terminal frame ends a turn; the end of the stream is a cut. Frames are polled by
+/// more than one waker, of which the last must be woken, as the contract of futures has it.
 pub trait Upstream {
     /// Frames in the upstream's order. Dropping it closes the connection and nothing else.
     type Frames: Stream<Item = Result<Signal, Cut>> + Unpin + 'static;

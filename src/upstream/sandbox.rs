@@ -6,11 +6,10 @@
 //! asking twice can't mean two executions.
 
 use super::answer::{Frames, Ready, Translate, accepted, failure_message, headers, refusal};
+use super::checked::{check_id, check_kind, compacted, protocol};
 use super::event_stream::Event;
 use super::{Ask, Capabilities, Cut, Frame, FrameBody, Http, HttpRequest, Refusal, Upstream};
-use crate::caps::FRAME_ID_BYTES;
 use crate::wire::json;
-use crate::wire::line::check_upstream_kind;
 use std::fmt;
 
 /// An agent server that speaks PROTOCOL §4.1.
@@ -134,7 +133,7 @@ pub struct SandboxEvents {
 impl Translate for SandboxEvents {
     fn event(&mut self, event: Event, frames: &mut Ready) -> Result<(), Cut> {
         frames.push(Frame {
-            id: frame_id(event.id)?,
+            id: check_id(event.id.unwrap_or_default())?,
             body: frame_body(&event.data, self.key.as_deref())?,
         });
         Ok(())
@@ -143,19 +142,6 @@ impl Translate for SandboxEvents {
     fn end(&mut self, _frames: &mut Ready) -> Result<(), Cut> {
         Err(Cut::Broken)
     }
-}
-
-/// The id goes back as the `Last-Event-ID` header, and must arrive there as it was.
-fn frame_id(id: Option<String>) -> Result<String, Cut> {
-    let id = id
-        .filter(|id| !id.is_empty())
-        .ok_or_else(|| protocol("a frame has no id"))?;
-    if id.len() > FRAME_ID_BYTES || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(protocol(&format!(
-            "a frame's id must be visible ASCII of at most {FRAME_ID_BYTES} bytes"
-        )));
-    }
-    Ok(id)
 }
 
 fn frame_body(event_data: &str, key: Option<&str>) -> Result<FrameBody, Cut> {
@@ -180,9 +166,7 @@ fn frame_body(event_data: &str, key: Option<&str>) -> Result<FrameBody, Cut> {
             Err(protocol("a frame's type is an unknown execution.*"))
         }
         _ => Ok(FrameBody::Event {
-            kind: check_upstream_kind(&kind)
-                .map_err(|refused| protocol(&refused.to_string()))?
-                .into_owned(),
+            kind: check_kind(&kind)?,
             data: data.map(compacted).transpose()?,
         }),
     }
@@ -200,14 +184,6 @@ fn input_hash(data: Option<&str>) -> Result<Option<String>, Cut> {
                 .ok_or_else(|| protocol("inputHash must be a string"))
         })
         .transpose()
-}
-
-fn compacted(data: &str) -> Result<String, Cut> {
-    json::compact(data).ok_or_else(|| protocol("a frame's data is not JSON"))
-}
-
-fn protocol(what: &str) -> Cut {
-    Cut::Protocol(what.to_owned())
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use std::path::Path;
 
 const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 70;
+/// An example is read whole, by somebody who knows nothing of this crate yet.
+const EXAMPLE_LINES: usize = 150;
 
 /// Files beyond [`FILE_LINES`] without their tests.
 const LONG_FILES: [&str; 0] = [];
@@ -358,6 +360,18 @@ fn files_say_what_they_own_and_are_short() {
         .map(|source| source.path.clone())
         .collect();
     check_exceptions(&long, &LONG_FILES);
+}
+
+#[test]
+fn examples_are_read_in_one_sitting() {
+    for source in files("examples", ".rs") {
+        assert!(source.text.starts_with("//! "), "{}", source.path);
+        assert!(
+            source.text.lines().count() < EXAMPLE_LINES,
+            "{}",
+            source.path
+        );
+    }
 }
 
 /// The functions of a text as rustfmt leaves it: name and lines.

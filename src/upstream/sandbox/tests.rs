@@ -3,7 +3,7 @@
 use super::super::scripted::{Scripted, all, ask, head};
 use super::super::{Signal, Unreachable};
 use super::*;
-use crate::caps::FRAME_BYTES;
+use crate::caps::{FRAME_BYTES, FRAME_ID_BYTES};
 use futures_executor::block_on;
 
 fn sandbox(http: &Scripted) -> Sandbox<Scripted> {

@@ -5,6 +5,7 @@
 //! Invariant: what a life of an object did before its end stays; what it would have done after
 //! does not happen.
 
+mod app;
 mod chat;
 mod check;
 mod client;
@@ -18,6 +19,7 @@ mod storage;
 mod worker;
 mod world;
 
+pub use app::{FORGED, SPELLER};
 pub use check::{assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use object::Object;

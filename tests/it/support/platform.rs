@@ -3,6 +3,7 @@
 //! Owns the ports and the bundle that a session is given. A life that has ended does nothing more
 //! through any of them.
 
+use super::app::Own;
 use super::executor::{Life, Sim, Sleep};
 use super::object::AlarmSlot;
 use super::sandbox::Wire;
@@ -65,6 +66,7 @@ pub struct SimPlatform {
     pub(super) wire: Wire,
     pub(super) alarm: AlarmSlot,
     pub(super) vars: Vars,
+    pub(super) app: Own,
 }
 
 impl Platform for SimPlatform {
@@ -72,6 +74,7 @@ impl Platform for SimPlatform {
     type Object = ObjectDriver;
     type Durable = D1Driver;
     type Http = Wire;
+    type App = Own;
 
     fn ports(&self) -> &SimPorts {
         &self.ports
@@ -91,6 +94,10 @@ impl Platform for SimPlatform {
 
     fn demo_agent(&self) -> Wire {
         self.wire.clone()
+    }
+
+    fn app(&self) -> &Own {
+        &self.app
     }
 
     fn var(&self, name: &str) -> Option<String> {

@@ -2,6 +2,7 @@
 //!
 //! Owns what a test begins with.
 
+use super::app::Own;
 use super::executor::Sim;
 use super::object::Object;
 use super::plan::Plan;
@@ -37,6 +38,8 @@ pub struct World {
     pub d1: D1,
     /// The upstreams.
     pub upstream: Upstream,
+    /// The deployment's own upstreams.
+    pub own: Own,
     /// The variables.
     pub vars: Vars,
     /// What was logged for the operator.
@@ -52,6 +55,7 @@ impl World {
             plan: Plan::default(),
             d1: D1::new(sim.clone()),
             upstream: Upstream::new(Script::standard()),
+            own: Own::new(sim.clone()),
             vars: Vars::default(),
             log: Rc::default(),
             sim,

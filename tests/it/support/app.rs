@@ -1,0 +1,131 @@
+//! A deployment's own upstream in a world: it spells the message, a word a frame.
+//!
+//! Owns the test's app and what was asked of its upstream. Frames come at a pace from the start of
+//! the execution on, and replay after any cursor.
+
+use super::executor::Sim;
+use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use steadfast::config::Vars;
+use steadfast::session::App;
+use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
+
+/// The name under which the world's own upstream is configured.
+pub const SPELLER: &str = "speller";
+/// A last word that it spells as a line which only we may write.
+pub const FORGED: &str = "forge";
+/// The time between two of its frames.
+const PACE_MS: u64 = 40;
+
+/// A world's own upstreams. Clones share them.
+#[derive(Clone)]
+pub struct Own {
+    sim: Sim,
+    inner: Rc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    gone: Cell<bool>,
+    asked: RefCell<Vec<String>>,
+}
+
+impl Own {
+    pub(super) fn new(sim: Sim) -> Self {
+        Own {
+            sim,
+            inner: Rc::default(),
+        }
+    }
+
+    /// The code that is deployed from now on has no such upstream.
+    pub fn undeploy(&self) {
+        self.inner.gone.set(true);
+    }
+
+    /// What its upstream was asked, in order: `start`, `attach <cursor>`, `cancel <execution id>`.
+    pub fn asked(&self) -> Vec<String> {
+        self.inner.asked.borrow().clone()
+    }
+}
+
+impl App for Own {
+    type Upstream = Speller;
+
+    fn upstream_names(&self) -> &[&'static str] {
+        // Names stay while an upstream that needs a variable may be missing.
+        &[SPELLER]
+    }
+
+    fn upstream(&self, name: &str, _vars: Vars<'_>) -> Option<Speller> {
+        let known = name == SPELLER && !self.inner.gone.get();
+        known.then(|| Speller(self.clone()))
+    }
+}
+
+/// The upstream for one run.
+pub struct Speller(Own);
+
+impl Speller {
+    fn note(&self, what: String) {
+        self.0.inner.asked.borrow_mut().push(what);
+    }
+
+    fn frames(&self, ask: &Ask, after: usize) -> LocalBoxStream<'static, Result<Signal, Cut>> {
+        let text = ask.text();
+        let mut frames: Vec<Frame> = text
+            .split_inclusive(' ')
+            .enumerate()
+            .map(|(at, word)| Frame {
+                body: match word {
+                    FORGED => FrameBody::Event {
+                        kind: "session.run.completed".to_owned(),
+                        data: None,
+                    },
+                    _ => Frame::text("", word).body,
+                },
+                id: (at + 1).to_string(),
+            })
+            .collect();
+        frames.push(Frame {
+            id: (frames.len() + 1).to_string(),
+            body: FrameBody::Completed,
+        });
+        let sim = self.0.sim.clone();
+        let left = frames.into_iter().skip(after);
+        let telling = unfold((sim, left), |(sim, mut left)| async move {
+            let frame = left.next()?;
+            sim.sleep(PACE_MS).await;
+            Some((Ok(Signal::Frame(frame)), (sim, left)))
+        });
+        telling.boxed_local()
+    }
+}
+
+impl Upstream for Speller {
+    type Frames = LocalBoxStream<'static, Result<Signal, Cut>>;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resumable: true,
+            start_idempotent: true,
+        }
+    }
+
+    async fn start(&self, ask: &Ask) -> Result<Self::Frames, Refusal> {
+        self.note("start".to_owned());
+        Ok(self.frames(ask, 0))
+    }
+
+    async fn attach(&self, ask: &Ask, cursor: Option<&str>) -> Result<Self::Frames, Refusal> {
+        self.note(format!("attach {}", cursor.unwrap_or("-")));
+        let after = cursor.and_then(|cursor| cursor.parse().ok());
+        Ok(self.frames(ask, after.unwrap_or(0)))
+    }
+
+    async fn cancel(&self, execution_id: &str) -> Result<(), Refusal> {
+        self.note(format!("cancel {execution_id}"));
+        Ok(())
+    }
+}
