@@ -203,3 +203,12 @@ pub const WAIT_POLL_MS: u64 = 1_000;
 pub const WAIT_POLL_MOST_MS: u64 = 60_000;
 /// A run's time without waiting, unless it is asked for another one.
 pub const RUN_TIMEOUT_MS: u64 = 600_000;
+/// Tries to have a finished turn saved, those that a crash cut short included: with the waits of
+/// the back-off between them a minute and a half.
+pub const PERSIST_TRIES: u32 = 12;
+/// One try: as long as a database or an API may take on a bad day.
+pub const PERSIST_TRY_MS: u64 = 30_000;
+/// A hook whose failure is swallowed: nobody waits longer for what may fail.
+pub const HOOK_MS: u64 = 10_000;
+/// What is kept of a hook's own words.
+pub const HOOK_MESSAGE_CHARS: usize = 500;

@@ -12,7 +12,7 @@ use crate::config::{UpstreamKind, read_upstream_key};
 use crate::ids;
 use crate::ports::Spawn;
 use crate::store::{self, Policy, Run, Store};
-use crate::turn::{Drain, Drained, Limits, Live, Settings};
+use crate::turn::{Drain, Drained, Limits, Live, NoHooks, Settings};
 use crate::upstream::{AnyUpstream, OpenAiChat, Sandbox};
 use crate::wire::problem::Problem;
 use std::rc::Rc;
@@ -136,6 +136,7 @@ impl<P: Platform> Session<P> {
             },
             live,
             accepted_here,
+            hooks: Rc::new(NoHooks),
             run,
         };
         self.keep_shipping();

@@ -1,12 +1,14 @@
 //! Lines on their way into the log, and what the drain knows of those that are in it.
 //!
 //! Owns numbering, the frame ids of the present attempt, the cursor, and the transcript.
-//! Invariant: seq numbers have no gaps, and a frame id of the present attempt makes one line.
+//! Invariant: seq numbers have no gaps, a frame id of the present attempt makes one line, and no
+//! stored cursor is ahead of a frame whose text is held back.
 
 use super::Transcript;
+use super::transcript::{PART_UPDATED, RESULT};
 use crate::caps;
 use crate::store::{self, Lines, Store};
-use crate::wire::line;
+use crate::wire::{json, line};
 use std::collections::BTreeSet;
 
 /// The uncommitted tail of a run's log.
@@ -18,6 +20,11 @@ pub(crate) struct Buffer {
     log_bytes: usize,
     seen: BTreeSet<String>,
     cursor: Option<String>,
+    /// What the cursor was before the first frame that was held back: nothing that is stored may
+    /// be ahead of it, or a new life would not ask for that frame again.
+    held_after: Option<Option<String>>,
+    /// The text is the final one.
+    settled: bool,
     transcript: Transcript,
 }
 
@@ -53,14 +60,18 @@ impl Buffer {
     fn take_row(&mut self, row: &store::LogRow) {
         // Ids this code wrote itself; a row it can't read only costs the tolerance for repeats.
         let ids: Vec<Option<String>> = serde_json::from_str(&row.frame_ids).unwrap_or_default();
+        let mut own = ids.iter().map(Option::is_none);
+        for line in row.lines.lines() {
+            let is_own = own.next().unwrap_or(false);
+            if let Some((kind, data)) = line::parse_kind_and_data(line) {
+                self.transcript.take(kind, data);
+                // No line of ours but the final text is of this type.
+                self.settled |= is_own && kind == PART_UPDATED;
+            }
+        }
         self.seen.extend(ids.into_iter().flatten());
         if row.cursor.is_some() {
             self.cursor.clone_from(&row.cursor);
-        }
-        for line in row.lines.lines() {
-            if let Some((kind, data)) = line::parse_kind_and_data(line) {
-                self.transcript.take(kind, data);
-            }
         }
     }
 
@@ -90,6 +101,43 @@ impl Buffer {
         self.seen.contains(id)
     }
 
+    /// Takes a frame's text in without a line; true when it was new.
+    pub(super) fn hold(&mut self, frame_id: String, kind: &str, data: &str) -> bool {
+        if self.seen.contains(&frame_id) {
+            return false;
+        }
+        self.held_after.get_or_insert(self.cursor.clone());
+        self.transcript.take(kind, data);
+        // Held text counts as if it stood in the log: both are this drain's memory.
+        self.log_bytes += data.len();
+        self.seen.insert(frame_id.clone());
+        self.cursor = Some(frame_id);
+        true
+    }
+
+    /// Adds the lines that stand for all text that was held back.
+    pub(super) fn settle(&mut self, text: &str) {
+        let text = json::quote(text);
+        let (part, has_result) = self.transcript.forget_text();
+        let id = part.unwrap_or_else(|| "\"text\"".to_owned());
+        let part = format!(r#"{{"part":{{"id":{id},"type":"text","text":{text}}}}}"#);
+        self.push_text(PART_UPDATED, &part);
+        if has_result {
+            self.push_text(RESULT, &format!(r#"{{"finalText":{text}}}"#));
+        }
+        self.settled = true;
+    }
+
+    fn push_text(&mut self, kind: &str, data: &str) {
+        self.push_own(line::upstream(self.next_seq(), kind, Some(data)));
+        self.transcript.take(kind, data);
+    }
+
+    /// The final text stands in the log or is about to.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// Adds a line of our own.
     pub(crate) fn push_own(&mut self, line: String) {
         self.push_line(&line);
@@ -113,6 +161,8 @@ impl Buffer {
     pub(crate) fn restart(&mut self) {
         self.seen.clear();
         self.cursor = None;
+        self.held_after = None;
+        self.settled = false;
         self.transcript = Transcript::default();
     }
 
@@ -120,7 +170,7 @@ impl Buffer {
     pub(crate) fn lines(&self, attempt: u32) -> Option<Lines> {
         (!self.frame_ids.is_empty()).then(|| Lines {
             attempt,
-            cursor: self.cursor.clone(),
+            cursor: self.held_after.as_ref().unwrap_or(&self.cursor).clone(),
             frame_ids: self.frame_ids.clone(),
             text: self.text.clone(),
         })

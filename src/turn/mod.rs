@@ -8,7 +8,10 @@
 mod budget;
 mod buffer;
 mod commit;
+mod finish;
+mod hooks;
 mod live;
+mod settle;
 mod state;
 mod transcript;
 mod wake;
@@ -16,6 +19,7 @@ mod wake;
 pub use budget::Limits;
 pub(crate) use buffer::Buffer;
 pub(crate) use commit::{CommitPolicy, Due};
+pub use hooks::{FinishedTurn, HookError, Hooks, NoHooks, TurnIdentity};
 pub use live::{Live, Stop};
 pub use state::{Action, Ending, Fact, TurnState};
 pub use transcript::Transcript;
@@ -24,12 +28,9 @@ pub use wake::Wake;
 use crate::caps;
 use crate::ids;
 use crate::ports::Ports;
-use crate::store::{
-    self, Attempt, Changes, Fence, Handle, LastError, Message, MessageStatus, Role, Run,
-    RunOutcome, RunState, Status, Step, StepDetail, Store, Transition, UpstreamCancel,
-};
+use crate::store::{self, LastError, Run, RunState, Status, Step, Store};
 use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
-use crate::wire::{json, line};
+use crate::wire::json;
 use futures_util::future::{Either, FutureExt, select};
 use futures_util::stream::StreamExt;
 use std::pin::pin;
@@ -53,7 +54,7 @@ pub struct Settings {
 }
 
 /// One drain of one run.
-pub struct Drain<P, S, U> {
+pub struct Drain<P, S, U, H> {
     /// Time, chance, tasks.
     pub ports: P,
     /// Where the run is.
@@ -72,6 +73,8 @@ pub struct Drain<P, S, U> {
     pub live: Rc<Live>,
     /// The turn was accepted by this task just now: nobody has asked the upstream yet.
     pub accepted_here: bool,
+    /// What is called around it.
+    pub hooks: Rc<H>,
 }
 
 /// How a drain's task ended.
@@ -85,15 +88,32 @@ pub enum Drained {
     Stopped(store::Error),
 }
 
-impl<P: Ports, S: Store, U: Upstream> Drain<P, S, U> {
+impl<P: Ports, S: Store, U: Upstream, H: Hooks> Drain<P, S, U, H> {
     /// Runs the turn to its end, or until this task may not go on.
     pub async fn run(self) -> Drained {
-        let live = Rc::clone(&self.live);
-        let drained = match Loop::recover(self).await {
-            Ok(mut turn) => turn.go().await,
-            Err(failure) => Err(failure),
+        let (ports, hooks, live) = (
+            self.ports.clone(),
+            Rc::clone(&self.hooks),
+            Rc::clone(&self.live),
+        );
+        let turn = TurnIdentity::of(&self.run);
+        let drained = {
+            let work = pin!(async {
+                match Loop::recover(self).await {
+                    Ok(mut turn) => turn.go().await,
+                    Err(failure) => Err(failure),
+                }
+            });
+            match select(work, pin!(superseded(&live))).await {
+                Either::Left((drained, _)) => drained,
+                Either::Right(_) => Err(store::Error::Fenced),
+            }
         };
         live.end();
+        let flushed = hooks::within(&ports, caps::HOOK_MS, hooks.trace_flush(&turn)).await;
+        if let Err(failure) = flushed {
+            hook_failed(&ports, &*hooks, &turn, "trace_flush", &failure);
+        }
         match drained {
             Ok(status) => Drained::Finished(status),
             Err(store::Error::Fenced) => Drained::Fenced,
@@ -102,18 +122,48 @@ impl<P: Ports, S: Store, U: Upstream> Drain<P, S, U> {
     }
 }
 
+/// Completes when another life owns the run: nothing more is to be written then, whatever the turn
+/// waits for.
+async fn superseded(live: &Live) {
+    loop {
+        let since = live.control().generation();
+        if live.is_superseded() {
+            return;
+        }
+        live.control().changed(since).await;
+    }
+}
+
+fn hook_failed<P: Ports, H: Hooks>(
+    ports: &P,
+    hooks: &H,
+    turn: &TurnIdentity,
+    hook: &str,
+    failure: &HookError,
+) {
+    ports.log(&settle::failure_line(&turn.execution_id, hook, failure));
+    hooks.log(turn, hook, failure);
+}
+
 /// A drain with its working state.
-struct Loop<P, S, U: Upstream> {
-    drain: Drain<P, S, U>,
+struct Loop<P, S, U: Upstream, H> {
+    drain: Drain<P, S, U, H>,
+    turn: TurnIdentity,
     state: TurnState,
     policy: CommitPolicy,
     buffer: Buffer,
     frames: Option<U::Frames>,
     progressed: bool,
+    /// The hooks have not heard of the line that the turn was accepted with.
+    first_unseen: bool,
+    /// It is durable that the upstream has said all.
+    drained: bool,
+    /// The step in which the answer is saved, once that has begun.
+    saving: Option<Step>,
 }
 
-impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
-    async fn recover(drain: Drain<P, S, U>) -> Result<Self, store::Error> {
+impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
+    async fn recover(drain: Drain<P, S, U, H>) -> Result<Self, store::Error> {
         let attempt = current_attempt(&drain.run.state);
         let buffer = Buffer::recover(&drain.store, &drain.run.run_id, attempt).await?;
         let capabilities = drain.upstream.capabilities();
@@ -122,14 +172,20 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
             drain.settings.limits,
             &drain.run.state.attempts,
         );
-        Ok(Loop {
+        let mut turn = Loop {
             state,
+            turn: TurnIdentity::of(&drain.run),
             policy: CommitPolicy::new(drain.settings.window_ms),
             buffer,
             frames: None,
             progressed: false,
+            first_unseen: drain.accepted_here,
+            drained: false,
+            saving: None,
             drain,
-        })
+        };
+        turn.recall().await?;
+        Ok(turn)
     }
 
     fn now(&self) -> i64 {
@@ -145,15 +201,13 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
     async fn go(&mut self) -> Result<Status, store::Error> {
         let first = match (self.interruption(), self.drain.ask.is_some()) {
             (Some(fact), _) => fact,
+            (None, _) if self.drained || self.buffer.is_settled() => Fact::Drained,
             (None, false) => Fact::InputLost,
             (None, true) if self.drain.accepted_here => Fact::Accepted,
             (None, true) => Fact::Recovered,
         };
         let mut action = self.decide(first);
         loop {
-            if self.drain.live.is_superseded() {
-                return Err(store::Error::Fenced);
-            }
             let fact = match action {
                 Action::Start { wait_ms } => self.open(false, wait_ms).await,
                 Action::Attach { wait_ms } => self.open(true, wait_ms).await,
@@ -171,12 +225,13 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
                     action = Action::Start { wait_ms };
                     continue;
                 }
+                Action::Settle => self.settle().await?,
                 Action::End(ending) => return self.finish(ending).await,
             };
             self.note(&fact);
             action = self.decide(fact);
-            // Lines must not wait out a back-off; a terminal commit takes them along.
-            if !matches!(action, Action::End(_)) {
+            // Lines must not wait out a back-off; the last commits take them along.
+            if !matches!(action, Action::Settle | Action::End(_)) {
                 self.flush().await?;
             }
         }
@@ -322,7 +377,15 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
                 None
             }
             FrameBody::Event { kind, data } => {
-                if self.buffer.push(frame.id, &kind, data.as_deref()) {
+                let is_held = H::TRANSFORMS_TEXT
+                    && transcript::may_carry_text(&kind, data.as_deref().unwrap_or("null"));
+                let is_new = if is_held {
+                    let data = data.as_deref().unwrap_or("null");
+                    self.buffer.hold(frame.id, &kind, data)
+                } else {
+                    self.buffer.push(frame.id, &kind, data.as_deref())
+                };
+                if is_new {
                     self.progressed = true;
                     if self.buffer.log_bytes() > self.drain.settings.max_bytes {
                         return Some(Fact::TooLarge);
@@ -354,7 +417,11 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
             | Fact::TimedOut
             | Fact::TooLarge
             | Fact::Cancelled(_)
-            | Fact::InputLost => return,
+            | Fact::InputLost
+            | Fact::Drained
+            | Fact::Settled
+            | Fact::NotTransformed
+            | Fact::NotPersisted => return,
         };
         let at = self.now();
         self.log(&self.drain.run.state.status, code);
@@ -377,207 +444,6 @@ impl<P: Ports, S: Store, U: Upstream> Loop<P, S, U> {
             to.name(),
             json::quote(why),
         ));
-    }
-
-    async fn flush(&mut self) -> Result<(), store::Error> {
-        if self.buffer.bytes() > 0 {
-            self.commit(vec![], None).await?;
-        }
-        Ok(())
-    }
-
-    /// Commits the buffered lines, with a transition when one is given, and wakes followers.
-    async fn commit(
-        &mut self,
-        steps: Vec<Step>,
-        transition: Option<Transition>,
-    ) -> Result<(), store::Error> {
-        let drain = &self.drain;
-        let attempt = current_attempt(&drain.run.state);
-        let expect = self.buffer.committed_seq();
-        let bytes = self.buffer.bytes();
-        let changes = Changes {
-            lines: self.buffer.lines(attempt),
-            steps,
-            transition: transition.map(Box::new),
-        };
-        let fence = Fence {
-            epoch: drain.run.epoch,
-        };
-        let now = drain.ports.now_ms();
-        drain
-            .store
-            .commit(
-                &drain.session_key,
-                &drain.run.run_id,
-                fence,
-                expect,
-                &changes,
-                now,
-            )
-            .await?;
-        drain.store.sync().await?;
-        self.buffer.committed();
-        let committed_at = drain.ports.now_ms();
-        self.policy.committed(committed_at);
-        let transitioned = changes.transition.is_some();
-        if let Some(transition) = changes.transition {
-            self.drain.run.state = transition.state;
-        }
-        self.drain.live.committed(bytes, transitioned);
-        Ok(())
-    }
-
-    async fn restart(&mut self, attempt: u32, reason: &str) -> Result<(), store::Error> {
-        // The old attempt's lines are its own row, so that its frame ids are not the new one's.
-        self.flush().await?;
-        self.log(&Status::Running, reason);
-        let now = self.now();
-        let seq = self.buffer.next_seq();
-        self.buffer.restart();
-        self.buffer.push_own(line::restarted(seq, attempt, reason));
-        let run = &self.drain.run;
-        let mut state = run.state.clone();
-        state.attempts.push(Attempt {
-            number: attempt,
-            reason: reason.to_owned(),
-            started_at: now,
-        });
-        state.handle = Some(Handle::new(
-            ids::execution_id(&run.run_id, attempt),
-            attempt,
-        ));
-        state.line_count = self.buffer.next_seq();
-        state.wake_at = Some(now.saturating_add_unsigned(self.drain.settings.watchdog_ms));
-        // The row that opens the new attempt belongs to it.
-        self.drain.run.state.attempts.clone_from(&state.attempts);
-        let transition = Transition {
-            state,
-            message: None,
-            upstream_cancel: None,
-        };
-        self.commit(vec![], Some(transition)).await
-    }
-
-    async fn finish(&mut self, ending: Ending) -> Result<Status, store::Error> {
-        let now = self.now();
-        let seq = self.buffer.next_seq();
-        let session = self.drain.run.session.clone();
-        let (status, message_status, why, stop_upstream) = match &ending {
-            Ending::Completed => {
-                self.buffer.push_own(line::completed(seq, &session));
-                (
-                    Status::Completed,
-                    MessageStatus::Complete,
-                    "completed",
-                    false,
-                )
-            }
-            Ending::Failed {
-                code,
-                message,
-                stop_upstream,
-            } => {
-                self.buffer.push_own(line::error(seq, code, message));
-                self.buffer
-                    .push_own(line::failed(seq + 1, &session, message));
-                (Status::Failed, MessageStatus::Failed, *code, *stop_upstream)
-            }
-            Ending::Cancelled { reason } => {
-                self.buffer
-                    .push_own(line::cancelled(seq, &session, reason.as_deref()));
-                (Status::Cancelled, MessageStatus::Partial, "cancelled", true)
-            }
-        };
-        self.log(&status, why);
-        let text = self.buffer.transcript().units();
-        let state = self.terminal_state(&ending, status, text.len(), now);
-        let step = self.step(&state, now);
-        let transition = Transition {
-            message: Some(self.message(&text, message_status, now)),
-            upstream_cancel: self.upstream_cancel(stop_upstream, now),
-            state,
-        };
-        self.commit(vec![step], Some(transition)).await?;
-        Ok(status)
-    }
-
-    fn terminal_state(&self, ending: &Ending, status: Status, units: usize, now: i64) -> RunState {
-        let mut state = self.drain.run.state.clone();
-        state.status = status;
-        state.outcome = Some(RunOutcome {
-            text_units: units as u64,
-            reason: match ending {
-                Ending::Cancelled { reason } => reason.clone(),
-                Ending::Completed | Ending::Failed { .. } => None,
-            },
-        });
-        state.usage = self
-            .buffer
-            .transcript()
-            .usage()
-            .filter(|usage| usage.len() <= caps::USAGE_BYTES)
-            .map(str::to_owned);
-        if let Ending::Failed { code, message, .. } = ending {
-            state.last_error = Some(LastError {
-                code: (*code).to_owned(),
-                message: message.clone(),
-                at: now,
-            });
-        }
-        state.line_count = self.buffer.next_seq();
-        state.wake_at = None;
-        state.finished_at = Some(now);
-        state
-    }
-
-    fn message(&self, text: &[u16], status: MessageStatus, now: i64) -> Message {
-        let whole = json::quote_units(text);
-        let (content, status) = if whole.len() <= caps::MESSAGE_BYTES {
-            (whole, status)
-        } else {
-            // Six bytes is the longest a unit is written with, so this many always fit.
-            let fits = text.get(..caps::MESSAGE_BYTES / 6).unwrap_or(text);
-            (json::quote_units(fits), MessageStatus::Partial)
-        };
-        Message {
-            turn_index: self.drain.run.turn_index,
-            role: Role::Assistant,
-            content,
-            status,
-            retry_of: None,
-            rev: 0,
-            created_at: now,
-        }
-    }
-
-    fn step(&self, state: &RunState, now: i64) -> Step {
-        let completed = state.status == Status::Completed;
-        Step {
-            index: 0,
-            intent: "turn".to_owned(),
-            kind: "llm".to_owned(),
-            status: if completed { "completed" } else { "failed" }.to_owned(),
-            attempts: current_attempt(state),
-            result: completed.then(|| format!(r#"{{"lines":{}}}"#, state.line_count)),
-            error: (!completed).then(|| format!(r#"{{"status":"{}"}}"#, state.status.name())),
-            rev: 0,
-            started_at: self.drain.run.created_at,
-            completed_at: Some(now),
-            detail: StepDetail::default(),
-        }
-    }
-
-    fn upstream_cancel(&self, stop: bool, now: i64) -> Option<UpstreamCancel> {
-        // Where closing the connection is the cancel, there is nobody to tell.
-        (stop && self.drain.upstream.capabilities().resumable).then(|| UpstreamCancel {
-            execution_id: ids::execution_id(
-                &self.drain.run.run_id,
-                current_attempt(&self.drain.run.state),
-            ),
-            tries: 0,
-            next_at: now,
-        })
     }
 }
 

@@ -42,6 +42,14 @@ pub enum Fact {
     Cancelled(Option<String>),
     /// What a new attempt would send is no longer what was accepted.
     InputLost,
+    /// A drain begins on a run whose upstream said all to one before.
+    Drained,
+    /// The hooks have done what must be done before the end.
+    Settled,
+    /// The final text can't be transformed.
+    NotTransformed,
+    /// The finished turn can't be saved.
+    NotPersisted,
 }
 
 /// What to do.
@@ -68,6 +76,8 @@ pub enum Action {
         /// Back-off.
         wait_ms: u64,
     },
+    /// The upstream has said all: take the answer through the hooks.
+    Settle,
     /// End the turn.
     End(Ending),
 }
@@ -134,7 +144,14 @@ impl TurnState {
                 "the upstream runs another input under this execution id",
                 false,
             ),
-            Fact::Completed => Action::End(Ending::Completed),
+            Fact::Completed | Fact::Drained => Action::Settle,
+            Fact::Settled => Action::End(Ending::Completed),
+            Fact::NotTransformed => fail(
+                "transform_failed",
+                "the answer could not be made fit to show",
+                false,
+            ),
+            Fact::NotPersisted => fail("persist_failed", "the answer could not be saved", false),
             Fact::Failed(message) => fail("upstream_failed", message, false),
             Fact::TimedOut => fail("turn_timeout", "the turn took too long", true),
             Fact::TooLarge => fail("turn_too_large", "the turn's log is full", true),
@@ -294,6 +311,7 @@ mod tests {
             Action::Start { .. } => "start".into(),
             Action::Attach { .. } => "attach".into(),
             Action::Read => "read".into(),
+            Action::Settle => "settle".into(),
             Action::Restart {
                 attempt, reason, ..
             } => format!("restart {attempt} {reason}"),
@@ -324,8 +342,8 @@ mod tests {
         check(
             RESUMABLE,
             1,
-            &[Fact::Accepted, Fact::Opened, Fact::Completed],
-            &["start", "read", "completed"],
+            &[Fact::Accepted, Fact::Opened, Fact::Completed, Fact::Settled],
+            &["start", "read", "settle", "completed"],
         );
     }
 
@@ -339,6 +357,13 @@ mod tests {
             &[Fact::Recovered],
             &["failed upstream_unavailable +stop"],
         );
+    }
+
+    #[test]
+    fn a_drained_upstream_is_not_asked_again() {
+        for capabilities in [RESUMABLE, PLAIN] {
+            check(capabilities, 1, &[Fact::Drained], &["settle"]);
+        }
     }
 
     #[test]
@@ -415,7 +440,7 @@ mod tests {
 
     #[test]
     fn endings_say_whether_the_upstream_is_to_stop() {
-        let cases: [(Fact, &str); 8] = [
+        let cases: [(Fact, &str); 10] = [
             (Fact::Protocol("x".into()), "failed upstream_protocol +stop"),
             (Fact::Conflict, "failed upstream_conflict"),
             (Fact::Refused(Refusal::Conflict), "failed upstream_conflict"),
@@ -427,6 +452,8 @@ mod tests {
             (Fact::TimedOut, "failed turn_timeout +stop"),
             (Fact::TooLarge, "failed turn_too_large +stop"),
             (Fact::Cancelled(None), "cancelled"),
+            (Fact::NotTransformed, "failed transform_failed"),
+            (Fact::NotPersisted, "failed persist_failed"),
         ];
         for (fact, expected) in cases {
             check(RESUMABLE, 1, &[fact], &[expected]);

@@ -8,6 +8,11 @@ use crate::wire::json;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// Text of one part of the answer.
+pub(super) const PART_UPDATED: &str = "message.part.updated";
+/// The answer as a whole.
+pub(super) const RESULT: &str = "result";
+
 /// What a turn's frames amount to so far.
 #[derive(Clone, Debug, Default)]
 pub struct Transcript {
@@ -45,12 +50,33 @@ fn units(raw: Option<&RawValue>) -> Option<Vec<u16>> {
     json::string_units(raw?.get())
 }
 
+/// Whether a part's type is `text`, however it is written.
+fn is_text(kind: &RawValue) -> bool {
+    let raw = kind.get();
+    raw == "\"text\""
+        || raw.contains('\\')
+            && units(Some(kind)).is_some_and(|kind| "text".encode_utf16().eq(kind))
+}
+
+/// Whether a frame may carry text of the answer: what can't be read as something else does.
+pub(super) fn may_carry_text(kind: &str, data: &str) -> bool {
+    match kind {
+        PART_UPDATED => {
+            let update = serde_json::from_str::<PartUpdated>(data).ok();
+            let kind = update.and_then(|update| update.part.kind);
+            kind.is_none_or(|kind| units(Some(kind)).is_none() || is_text(kind))
+        }
+        RESULT => true,
+        _ => false,
+    }
+}
+
 impl Transcript {
     /// Takes one frame in. Frames of other kinds, or of shapes these rules don't name, add nothing.
     pub fn take(&mut self, kind: &str, data: &str) {
         match kind {
-            "message.part.updated" => self.update_part(data),
-            "result" => {
+            PART_UPDATED => self.update_part(data),
+            RESULT => {
                 let result = serde_json::from_str::<ResultData>(data).ok();
                 if let Some(text) = result.and_then(|result| units(result.final_text)) {
                     self.final_text = Some(text);
@@ -65,7 +91,7 @@ impl Transcript {
         let Ok(update) = serde_json::from_str::<PartUpdated>(data) else {
             return;
         };
-        if update.part.kind.map(RawValue::get) != Some("\"text\"") {
+        if !update.part.kind.is_some_and(is_text) {
             return;
         }
         let id = update.part.id.map_or("", RawValue::get);
@@ -96,6 +122,14 @@ impl Transcript {
         }
     }
 
+    /// Drops the text; the first part's id as raw JSON, and whether there was a result.
+    pub(super) fn forget_text(&mut self) -> (Option<String>, bool) {
+        let parts = std::mem::take(&mut self.parts);
+        let first = parts.into_iter().map(|(id, _)| id).next();
+        let has_result = self.final_text.take().is_some();
+        (first.filter(|id| !id.is_empty()), has_result)
+    }
+
     /// The last `usage` frame's data.
     pub fn usage(&self) -> Option<&str> {
         self.usage.as_deref()
@@ -120,7 +154,7 @@ mod tests {
 
     #[test]
     fn deltas_append_texts_replace_and_the_result_wins() {
-        const UPDATED: &str = "message.part.updated";
+        const UPDATED: &str = PART_UPDATED;
         let delta = r#"{"part":{"id":"a","type":"text"},"delta":"x"}"#;
         let whole = r#"{"part":{"id":"a","type":"text","text":"whole"}}"#;
         check(&[], "");
@@ -157,6 +191,41 @@ mod tests {
                 ),
             ],
             "a😀b",
+        );
+    }
+
+    #[test]
+    fn what_may_carry_text_is_told_from_what_cannot() {
+        for (kind, data, expected) in [
+            (
+                PART_UPDATED,
+                r#"{"part":{"type":"text"},"delta":"x"}"#,
+                true,
+            ),
+            (
+                PART_UPDATED,
+                r#"{"part":{"type":"te\u0078t"},"delta":"x"}"#,
+                true,
+            ),
+            (
+                PART_UPDATED,
+                r#"{"part":{"type":"reasoning"},"delta":"x"}"#,
+                false,
+            ),
+            (PART_UPDATED, r#"{"part":{"type":7},"delta":"x"}"#, true),
+            (PART_UPDATED, r#"{"part":{},"delta":"x"}"#, true),
+            // Of two members of one name a reader may take either.
+            (PART_UPDATED, r#"{"part":{"type":"a","type":"text"}}"#, true),
+            (PART_UPDATED, "[]", true),
+            (RESULT, r#"{"other":"x"}"#, true),
+            ("tool.result", r#"{"finalText":"x"}"#, false),
+            ("usage", "{}", false),
+        ] {
+            assert_eq!(may_carry_text(kind, data), expected, "{kind} {data}");
+        }
+        check(
+            &[(PART_UPDATED, r#"{"part":{"type":"te\u0078t"},"delta":"x"}"#)],
+            "x",
         );
     }
 
