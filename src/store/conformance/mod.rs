@@ -14,6 +14,7 @@ mod lease;
 mod read;
 mod scene;
 mod signal;
+mod step;
 
 use super::{Driver, Store};
 use driver::Bench;
@@ -119,8 +120,6 @@ table! {
     lease::what_does_not_exist_cannot_be_acquired,
     commit::one_decision_is_stored_together,
     commit::lines_alone_leave_the_run_as_it_is,
-    commit::steps_alone_leave_the_log_and_the_state_as_they_are,
-    commit::steps_are_fenced_like_everything_else,
     commit::no_changes_change_nothing,
     commit::stale_epoch_cannot_append,
     commit::stale_epoch_cannot_transition,
@@ -136,6 +135,8 @@ table! {
     commit::a_message_and_a_step_keep_when_they_began,
     commit::rev_grows_with_each_change,
     commit::a_missing_run_takes_no_commit,
+    step::steps_alone_leave_the_log_and_the_state_as_they_are,
+    step::steps_are_fenced_like_everything_else,
     signal::first_emit_wins,
     signal::a_new_event_on_a_finished_run_is_fenced,
     signal::a_known_event_answers_on_a_finished_run,
