@@ -311,8 +311,9 @@ impl Store for MemoryStore {
     ) -> Result<Fence, Error> {
         let mut state = self.state.borrow_mut();
         let stored = state.runs.get_mut(&run.run_id).ok_or(Error::Missing)?;
-        let mine = stored.holder.as_deref() == Some(holder) && !stored.is_over();
-        if mine {
+        let lease = stored.run.lease.as_ref();
+        let mine = lease.is_some_and(|lease| lease.holder == holder);
+        if mine && !stored.is_over() {
             return Ok(Fence {
                 epoch: stored.run.epoch,
             });

@@ -15,13 +15,16 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use steadfast::ids::run_id;
 use steadfast::store::{
-    Begin, Begun, Cancel, Changes, Emitted, Error, EventRecord, Fence, Lease, LogRow, MemoryStore,
-    Message, Policy, Role, Run, Session, Status, Step, Store, Transition, UpstreamCancel,
+    Attempt, Begin, Begun, Cancel, Changes, Emitted, Error, EventRecord, Fence, Held, Lease,
+    LogHome, LogRow, MemoryStore, Message, Policy, Role, Run, Session, Status, Step, Store,
+    Transition, UpstreamCancel,
 };
 
 /// Sequences a section, each up to [`OPERATIONS`] long: enough to meet each pair of operations.
 const SEQUENCES: u32 = 96;
-const OPERATIONS: usize = 40;
+const OPERATIONS: usize = 56;
+/// Runs without a session in a sequence.
+const ALONE: u8 = 2;
 
 /// What is done, in small numbers: few sessions, turns and keys, so that operations meet.
 #[derive(Clone, Debug)]
@@ -51,7 +54,7 @@ enum Operation {
         steps: Vec<u8>,
         transition: Option<Move>,
     },
-    /// The last commit once more, as after a lost answer.
+    /// The last decision once more, as after a lost answer.
     Repeat,
     Cancel {
         at: Place,
@@ -66,6 +69,31 @@ enum Operation {
         key: u8,
         payload: u8,
     },
+    /// A run without a session, or one more under the id of a turn.
+    Create {
+        at: Place,
+        status: Status,
+        lease: Option<(u8, i64)>,
+    },
+    Renew {
+        at: Place,
+        /// Beside the present epoch; so in `Release`.
+        epoch: i64,
+        /// None is whoever holds it.
+        holder: Option<u8>,
+        until: i64,
+    },
+    Release {
+        at: Place,
+        epoch: i64,
+    },
+    Reopen {
+        at: Place,
+        /// Beside the present rev.
+        rev: i64,
+        holder: u8,
+        until: i64,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +101,8 @@ struct Place {
     session: u8,
     /// Behind the last turn begun: 0 is the next, 1 the last one.
     back: u64,
+    /// In place of a turn, the run of this number that belongs to no session.
+    alone: Option<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -105,7 +135,22 @@ fn open_status() -> impl Strategy<Value = Status> {
 
 fn place(next: u32) -> impl Strategy<Value = Place> {
     let back = prop_oneof![next => Just(0_u64), 8 => Just(1), 1 => Just(2)];
-    (0..3_u8, back).prop_map(|(session, back)| Place { session, back })
+    (0..3_u8, back).prop_map(|(session, back)| Place {
+        session,
+        back,
+        alone: None,
+    })
+}
+
+/// A turn, or as often a run without a session.
+fn any_place() -> impl Strategy<Value = Place> {
+    (place(1), option::of(0..ALONE)).prop_map(|(place, alone)| Place { alone, ..place })
+}
+
+/// Mostly a run without a session: only those can be opened again.
+fn place_alone() -> impl Strategy<Value = Place> {
+    let alone = option::weighted(0.9, 0..ALONE);
+    (place(0), alone).prop_map(|(place, alone)| Place { alone, ..place })
 }
 
 /// Mostly none, so that most operations go through.
@@ -134,9 +179,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         option::weighted(0.2, (0..2_u8, 0..4_i64)),
         prop::bool::weighted(0.1),
     );
-    let acquire = (place(1), 0..3_u8, 0..4_i64, option::of(0..4_i64));
+    let acquire = (any_place(), 0..3_u8, 0..4_i64, option::of(0..4_i64));
     let commit = (
-        place(1),
+        any_place(),
         off(),
         off(),
         option::weighted(0.8, 0..3_u8),
@@ -144,6 +189,16 @@ fn operation() -> impl Strategy<Value = Operation> {
         prop::collection::vec(0..3_u8, 0..3),
         option::weighted(0.6, moved()),
     );
+    let created = prop_oneof![3 => open_status(), 1 => status()];
+    let lease = option::weighted(0.8, (0..3_u8, 0..4_i64));
+    let create = (place_alone(), created, lease);
+    let renew = (
+        place_alone(),
+        off(),
+        option::weighted(0.3, 0..3_u8),
+        0..4_i64,
+    );
+    let reopen = (place_alone(), off(), 0..3_u8, 0..4_i64);
     prop_oneof![
         4 => begin.prop_map(|(at, status, key, lease, deleted)| Operation::Begin {
             at, status, key, lease, deleted,
@@ -155,10 +210,18 @@ fn operation() -> impl Strategy<Value = Operation> {
             at, epoch, seq, lines, text, steps, transition,
         }),
         2 => Just(Operation::Repeat),
-        1 => (place(1), 0..2_u8).prop_map(|(at, reason)| Operation::Cancel { at, reason }),
-        1 => (place(1), option::of(0..2_u8)).prop_map(|(at, tries)| Operation::Tell { at, tries }),
-        2 => (place(1), 0..2_u8, 0..2_u8).prop_map(|(at, key, payload)| Operation::Emit {
+        1 => (any_place(), 0..2_u8).prop_map(|(at, reason)| Operation::Cancel { at, reason }),
+        1 => (any_place(), option::of(0..2_u8)).prop_map(|(at, tries)| Operation::Tell { at, tries }),
+        2 => (any_place(), 0..2_u8, 0..2_u8).prop_map(|(at, key, payload)| Operation::Emit {
             at, key, payload,
+        }),
+        3 => create.prop_map(|(at, status, lease)| Operation::Create { at, status, lease }),
+        4 => renew.prop_map(|(at, epoch, holder, until)| Operation::Renew {
+            at, epoch, holder, until,
+        }),
+        1 => (any_place(), off()).prop_map(|(at, epoch)| Operation::Release { at, epoch }),
+        4 => reopen.prop_map(|(at, rev, holder, until)| Operation::Reopen {
+            at, rev, holder, until,
         }),
     ]
 }
@@ -172,6 +235,10 @@ enum Call {
     Cancel(String, Cancel),
     Tell(String, Option<UpstreamCancel>, i64),
     Emit(String, String, String, i64),
+    Create(Box<Run>),
+    Renew(String, Fence, String, i64),
+    Release(String, Fence),
+    Reopen(Box<Run>, Attempt, String, i64, i64),
 }
 
 #[derive(Debug, PartialEq)]
@@ -182,6 +249,10 @@ enum Answer {
     Cancel(Result<bool, Error>),
     Tell(Result<(), Error>),
     Emit(Result<Emitted, Error>),
+    Create(Result<Begun, Error>),
+    Renew(Result<(), Error>),
+    Release(Result<(), Error>),
+    Reopen(Result<Fence, Error>),
 }
 
 async fn ask<S: Store>(store: &S, call: &Call) -> Answer {
@@ -200,6 +271,18 @@ async fn ask<S: Store>(store: &S, call: &Call) -> Answer {
         Call::Emit(run, key, payload, now) => {
             Answer::Emit(store.emit_event(run, key, payload, *now).await)
         }
+        Call::Create(run) => Answer::Create(store.create(run).await),
+        Call::Renew(run, fence, holder, until) => {
+            let held = Held {
+                fence: *fence,
+                holder,
+            };
+            Answer::Renew(store.renew(run, held, *until).await)
+        }
+        Call::Release(run, fence) => Answer::Release(store.release(run, *fence).await),
+        Call::Reopen(run, attempt, holder, until, now) => {
+            Answer::Reopen(store.reopen(run, attempt, holder, *until, *now).await)
+        }
     }
 }
 
@@ -214,6 +297,28 @@ struct Sight {
     before: Vec<Message>,
     steps: Vec<Vec<Step>>,
     events: Vec<Option<EventRecord>>,
+}
+
+/// What any reader can see of one run.
+#[derive(Debug, PartialEq)]
+struct Alone {
+    run: Option<Run>,
+    log: Vec<LogRow>,
+    steps: Vec<Step>,
+    events: Vec<Option<EventRecord>>,
+}
+
+async fn look_at<S: Store>(store: &S, id: &str) -> Result<Alone, Error> {
+    let mut events = vec![];
+    for event in ["event-0", "event-1"] {
+        events.push(store.event(id, event).await?);
+    }
+    Ok(Alone {
+        run: store.run(id).await?,
+        log: store.log(id, 0, 100).await?,
+        steps: store.steps(id, 0, 100).await?,
+        events,
+    })
 }
 
 async fn look<S: Store>(store: &S, key: &str) -> Result<Sight, Error> {
@@ -258,6 +363,11 @@ fn session_key(tenant: u32, session: u8) -> String {
     }
 }
 
+/// No turn's id, whatever the sessions are called.
+fn id_alone(tenant: u32, number: u8) -> String {
+    format!("t{tenant}/{number}")
+}
+
 fn shifted(base: u64, by: i64) -> u64 {
     base.saturating_add_signed(by)
 }
@@ -278,7 +388,18 @@ fn call(
     };
     let run_of = |at: &Place| -> String {
         let (key, turn) = turn_of(at);
-        run_id(&key, turn)
+        at.alone
+            .map_or_else(|| run_id(&key, turn), |number| id_alone(tenant, number))
+    };
+    let stored = |id: &str| block_on(model.run(id)).expect("the model answers");
+    let epoch_of = |id: &str, off: i64| Fence {
+        epoch: shifted(stored(id).map_or(1, |run| run.epoch), off),
+    };
+    let leased = |lease: &Option<(u8, i64)>| {
+        lease.map(|(holder, until)| Lease {
+            holder: format!("holder-{holder}"),
+            until,
+        })
     };
     match operation {
         Operation::Begin {
@@ -293,10 +414,7 @@ fn call(
             begin.session.deleted_at = deleted.then_some(serial);
             begin.run.state.status = *status;
             begin.run.key = key.map(|key| format!("key-{key}"));
-            begin.run.lease = lease.map(|(holder, until)| Lease {
-                holder: format!("holder-{holder}"),
-                until,
-            });
+            begin.run.lease = leased(lease);
             Call::Begin(Box::new(begin))
         }
         Operation::Acquire {
@@ -318,8 +436,7 @@ fn call(
             transition,
         } => {
             let (session_key, turn) = turn_of(at);
-            let id = run_id(&session_key, turn);
-            let run = block_on(model.run(&id)).expect("the model answers");
+            let id = run_of(at);
             let end = block_on(model.log_end(&id)).expect("the model answers");
             let expect_next_seq = shifted(end, *seq);
             let behind = expect_next_seq + u64::from(count.unwrap_or(0));
@@ -327,7 +444,11 @@ fn call(
                 let line_count = shifted(behind, change.count);
                 Box::new(Transition {
                     state: run_state(change.status, line_count, serial),
-                    message: change.message.map(|role| message(turn, role, "\"answer\"")),
+                    // A run without a session has no transcript.
+                    message: change
+                        .message
+                        .filter(|_| at.alone.is_none())
+                        .map(|role| message(turn, role, "\"answer\"")),
                     upstream_cancel: pending(change.tries),
                 })
             });
@@ -339,15 +460,8 @@ fn call(
                 lines: count.map(|count| lines(count, *text)),
                 transition,
             };
-            let epoch = shifted(run.map_or(1, |run| run.epoch), *epoch);
-            Call::Commit(
-                session_key,
-                id,
-                Fence { epoch },
-                expect_next_seq,
-                changes,
-                serial,
-            )
+            let fence = epoch_of(&id, *epoch);
+            Call::Commit(session_key, id, fence, expect_next_seq, changes, serial)
         }
         Operation::Repeat => last
             .cloned()
@@ -364,6 +478,58 @@ fn call(
             let (key, payload) = (format!("event-{key}"), payload.to_string());
             Call::Emit(run_of(at), key, payload, serial)
         }
+        Operation::Create { at, status, lease } => {
+            let (session_key, turn) = turn_of(at);
+            let mut run = record::begin(&session_key, turn, serial).run;
+            // The id of a turn that has not begun is nobody's to create.
+            let id = run_of(at);
+            run.run_id =
+                stored(&id).map_or_else(|| id_alone(tenant, at.alone.unwrap_or(0)), |_| id);
+            run.state = run_state(*status, 0, serial);
+            run.lease = leased(lease);
+            run.log_home = LogHome::D1;
+            Call::Create(Box::new(run))
+        }
+        Operation::Renew {
+            at,
+            epoch,
+            holder,
+            until,
+        } => {
+            let id = run_of(at);
+            let fence = epoch_of(&id, *epoch);
+            let present = stored(&id).and_then(|run| run.lease);
+            let holder = match (holder, present) {
+                (None, Some(lease)) => lease.holder,
+                (holder, _) => format!("holder-{}", holder.unwrap_or(0)),
+            };
+            Call::Renew(id, fence, holder, *until)
+        }
+        Operation::Release { at, epoch } => {
+            let id = run_of(at);
+            let fence = epoch_of(&id, *epoch);
+            Call::Release(id, fence)
+        }
+        Operation::Reopen {
+            at,
+            rev,
+            holder,
+            until,
+        } => {
+            let id = run_of(at);
+            let mut run = stored(&id).unwrap_or_else(|| Run {
+                run_id: id,
+                ..record::begin("t:s", 0, serial).run
+            });
+            run.rev = shifted(run.rev, *rev);
+            let attempt = Attempt {
+                number: u32::try_from(run.state.attempts.len() + 1).expect("they are few"),
+                reason: "asked".to_owned(),
+                started_at: serial,
+            };
+            let holder = format!("holder-{holder}");
+            Call::Reopen(Box::new(run), attempt, holder, *until, serial)
+        }
     }
 }
 
@@ -374,6 +540,9 @@ struct Tally {
     committed: usize,
     ended: usize,
     refused: usize,
+    created: usize,
+    renewed: usize,
+    reopened: usize,
 }
 
 impl Tally {
@@ -390,6 +559,9 @@ impl Tally {
                 }
             }
             Answer::Commit(Err(Error::Fenced | Error::SeqMismatch { .. })) => self.refused += 1,
+            Answer::Create(Ok(Begun::Begun)) => self.created += 1,
+            Answer::Renew(Ok(())) => self.renewed += 1,
+            Answer::Reopen(Ok(_)) => self.reopened += 1,
             _ => {}
         }
     }
@@ -419,7 +591,10 @@ fn random_operations_answer_alike_on_the_model_and_on_sqlite() {
                 let found = block_on(ask(&store, &call));
                 prop_assert_eq!(&expected, &found, "{:?}", call);
                 tally.borrow_mut().count(&call, &expected);
-                if matches!(call, Call::Commit(..) | Call::Begin(_)) {
+                if matches!(
+                    call,
+                    Call::Commit(..) | Call::Begin(_) | Call::Create(_) | Call::Reopen(..)
+                ) {
                     last = Some(call);
                 }
             }
@@ -428,6 +603,12 @@ fn random_operations_answer_alike_on_the_model_and_on_sqlite() {
                 let expected = block_on(look(&model, &key));
                 let found = block_on(look(&store, &key));
                 prop_assert_eq!(expected, found, "at the end, in {}", key);
+            }
+            for number in 0..ALONE {
+                let id = id_alone(tenant, number);
+                let expected = block_on(look_at(&model, &id));
+                let found = block_on(look_at(&store, &id));
+                prop_assert_eq!(expected, found, "at the end, of {}", id);
             }
             Ok(())
         });
@@ -439,7 +620,15 @@ fn random_operations_answer_alike_on_the_model_and_on_sqlite() {
             Err(TestError::Abort(why)) => panic!("STEADFAST_SEED={seed} {section:?}: {why}"),
         }
         let tally = tally.into_inner();
-        let least = [tally.begun, tally.committed, tally.ended, tally.refused];
+        let least = [
+            tally.begun,
+            tally.committed,
+            tally.ended,
+            tally.refused,
+            tally.created,
+            tally.renewed,
+            tally.reopened,
+        ];
         let enough = least.iter().all(|count| *count >= SEQUENCES as usize / 8);
         assert!(enough, "STEADFAST_SEED={seed} {section:?}: {tally:?}");
     }
