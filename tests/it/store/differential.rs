@@ -18,8 +18,8 @@ use std::hash::BuildHasher;
 use steadfast::ids::run_id;
 use steadfast::store::{
     Attempt, Begin, Begun, Cancel, Changes, Emitted, Error, EventRecord, Fence, Held, Lease,
-    LogHome, LogRow, MemoryStore, Message, Policy, Role, Run, Session, Step, Store, Transition,
-    UpstreamCancel,
+    LogHome, LogRow, MemoryStore, Message, Policy, Role, Run, Session, Step, StepDetail, Store,
+    Transition, UpstreamCancel,
 };
 
 /// Sequences a section, each up to [`OPERATIONS`] long: enough to meet each pair of operations.
@@ -168,6 +168,18 @@ fn id_alone(tenant: u32, number: u8) -> String {
     format!("t{tenant}/{number}")
 }
 
+/// A step that differs from an earlier one of its place in all that a commit may or may not change.
+fn step_at(index: u8, serial: i64) -> Step {
+    Step {
+        started_at: serial,
+        detail: StepDetail {
+            deadline: (serial % 3 > 0).then_some(serial),
+            ..StepDetail::default()
+        },
+        ..step(index, "another", "completed")
+    }
+}
+
 fn shifted(base: u64, by: i64) -> u64 {
     base.saturating_add_signed(by)
 }
@@ -253,10 +265,7 @@ fn call(
                 })
             });
             let changes = Changes {
-                steps: steps
-                    .iter()
-                    .map(|index| step(*index, "another", "completed"))
-                    .collect(),
+                steps: steps.iter().map(|index| step_at(*index, serial)).collect(),
                 lines: count.map(|count| lines(count, *text)),
                 transition,
             };
