@@ -1,11 +1,11 @@
 //! What a drain makes true: together, under its fence, at the end of the log it knows, once.
 
 use super::scene::{
-    NOW, Scene, both, done, ended, expect_eq, last_step, message, moved, only, only_lines, row,
-    state, step,
+    NOW, Scene, both, done, ended, expect_eq, last_step, lines, message, moved, only, only_lines,
+    row, state, step,
 };
 use crate::store::{
-    Attempt, Cancel, Changes, Error, Handle, LastError, Lease, MessageStatus, Policy, Role,
+    Attempt, Cancel, Changes, Error, Handle, LastError, Lease, Lines, MessageStatus, Policy, Role,
     RunOutcome, Status, Step, StepDetail, StepFailure, Store, UpstreamCancel,
 };
 
@@ -281,7 +281,22 @@ pub(super) async fn another_commit_at_the_same_place_changes_nothing<S: Store>(
     scene.denied(0, 1, 1, &moves, error.clone()).await?;
     // The same lines, but with a move that is not true yet.
     let half = both(&["a", "b"], moved(Status::Suspended, 3));
-    scene.denied(0, 1, 1, &half, error).await
+    scene.denied(0, 1, 1, &half, error.clone()).await?;
+    // The same text, but of other frames: what they said twice was said twice.
+    for change in [
+        |lines: &mut Lines| lines.frame_ids = vec![None, Some("frame-b".to_owned())],
+        |lines: &mut Lines| lines.cursor = None,
+        |lines: &mut Lines| lines.attempt = 2,
+    ] {
+        let mut other = lines(&["a", "b"]);
+        change(&mut other);
+        let other = Changes {
+            lines: Some(other),
+            ..Changes::default()
+        };
+        scene.denied(0, 1, 1, &other, error.clone()).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn a_state_must_count_the_lines<S: Store>(scene: Scene<'_, S>) -> Verdict {
