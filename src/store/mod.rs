@@ -21,6 +21,7 @@ mod sql_store;
 mod status;
 
 pub mod conformance;
+pub mod operations;
 #[cfg(all(feature = "sqlite", not(target_arch = "wasm32")))]
 pub mod sqlite;
 

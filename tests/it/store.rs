@@ -7,6 +7,7 @@ mod corrupt;
 mod differential;
 mod erasure;
 mod migration;
+mod operations;
 mod record;
 
 use futures_executor::block_on;
