@@ -35,6 +35,8 @@ pub const LIST_LIMIT: u32 = 200;
 pub const D1_TIMEOUT_MS: u64 = 10_000;
 /// Log rows read at once by a follower; a row is usually well below [`COMMIT_BYTES`].
 pub const LOG_PAGE_ROWS: u32 = 32;
+/// Steps read at once: their results are as large as their authors make them.
+pub const STEP_PAGE_ROWS: u32 = 32;
 /// Statements of one retention or sweep pass: far below D1's 1,000 queries an invocation and its free tier's 50.
 pub const PASS_STATEMENTS: usize = 40;
 /// Bound parameters of one statement, D1 and objects alike.

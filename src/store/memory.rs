@@ -4,7 +4,7 @@
 //! the contract of [`Store`], not its SQL. Invariant: an operation that returns an error or
 //! `Taken` has changed nothing.
 
-use super::sql_store::is_same;
+use super::sql_store::{is_same, is_same_row};
 use super::{
     Attempt, Begin, Begun, Cancel, Changes, Claim, Emitted, Error, EventRecord, Fence, Held, Lease,
     Lines, LogRow, Message, Policy, Role, Run, Session, Status, Step, Store, Transition,
@@ -107,7 +107,7 @@ impl Stored {
         steps
             && lines.is_none_or(|lines| {
                 self.log.iter().any(|row| {
-                    row.first_seq == at && row.epoch == self.run.epoch && row.lines == lines.text
+                    row.first_seq == at && row.epoch == self.run.epoch && is_same_row(row, lines)
                 })
             })
             && transition.is_none_or(|transition| self.run.state == transition.state)
@@ -311,8 +311,9 @@ impl Store for MemoryStore {
     ) -> Result<Fence, Error> {
         let mut state = self.state.borrow_mut();
         let stored = state.runs.get_mut(&run.run_id).ok_or(Error::Missing)?;
-        let mine = stored.holder.as_deref() == Some(holder) && !stored.is_over();
-        if mine {
+        let lease = stored.run.lease.as_ref();
+        let mine = lease.is_some_and(|lease| lease.holder == holder);
+        if mine && !stored.is_over() {
             return Ok(Fence {
                 epoch: stored.run.epoch,
             });

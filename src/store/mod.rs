@@ -21,6 +21,7 @@ mod sql_store;
 mod status;
 
 pub mod conformance;
+pub mod operations;
 #[cfg(all(feature = "sqlite", not(target_arch = "wasm32")))]
 pub mod sqlite;
 
@@ -207,7 +208,9 @@ pub trait Store {
     fn begin(&self, begin: &Begin) -> impl Future<Output = Result<Begun, Error>>;
 
     /// Stores a run that belongs to no session, with the epoch and lease it carries. Of two racing
-    /// creations of one id exactly one must win; the other must change nothing.
+    /// creations of one id exactly one must win; the other must change nothing. The caller sees to
+    /// it that no session's turn can have this id, and that the run has no key: a begin would meet
+    /// them.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

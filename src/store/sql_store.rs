@@ -8,7 +8,7 @@ use super::batch::{begin_batch, commit_step, transition_batch};
 use super::encode::{json, optional_json, run_id_bounds, run_params};
 use super::{
     Attempt, Begin, Begun, Cancel, Changes, Claim, Driver, DriverError, Emitted, Error,
-    EventRecord, Fence, Held, LogRow, Message, Outcome, Policy, Role, Run, Section, Session,
+    EventRecord, Fence, Held, Lines, LogRow, Message, Outcome, Policy, Role, Run, Section, Session,
     Statement, Status, Step, Store, UpstreamCancel, Value, claim, decode, migrate, sql,
 };
 
@@ -75,7 +75,7 @@ impl<D: Driver> SqlStore<D> {
                 .is_some_and(|row| {
                     row.first_seq == expect_next_seq
                         && row.epoch == fence.epoch
-                        && row.lines == lines.text
+                        && is_same_row(row, lines)
                 }),
         };
         let transition = changes.transition.as_ref();
@@ -102,6 +102,15 @@ impl<D: Driver> SqlStore<D> {
         }
         Ok(true)
     }
+}
+
+/// Whether a stored row holds these lines, from these frames.
+pub(super) fn is_same_row(row: &LogRow, lines: &Lines) -> bool {
+    let frame_ids = json(&lines.frame_ids);
+    row.lines == lines.text
+        && row.attempt == lines.attempt
+        && row.cursor == lines.cursor
+        && Value::from(&row.frame_ids) == frame_ids
 }
 
 /// Whether a stored step is what this one makes of it.

@@ -3,9 +3,11 @@
 //! Owns where the conformance cases run natively: the model, and the SQL store over native SQLite
 //! in both of its schema's sections.
 
+mod corrupt;
 mod differential;
 mod erasure;
 mod migration;
+mod operations;
 mod record;
 
 use futures_executor::block_on;

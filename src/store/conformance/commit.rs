@@ -1,11 +1,11 @@
 //! What a drain makes true: together, under its fence, at the end of the log it knows, once.
 
 use super::scene::{
-    NOW, Scene, both, done, ended, expect_eq, last_step, message, moved, only, only_lines,
-    only_steps, row, state, step,
+    NOW, Scene, both, done, ended, expect_eq, last_step, lines, message, moved, only, only_lines,
+    row, state, step,
 };
 use crate::store::{
-    Attempt, Cancel, Changes, Error, Handle, LastError, Lease, MessageStatus, Policy, Role, Run,
+    Attempt, Cancel, Changes, Error, Handle, LastError, Lease, Lines, MessageStatus, Policy, Role,
     RunOutcome, Status, Step, StepDetail, StepFailure, Store, UpstreamCancel,
 };
 
@@ -102,47 +102,6 @@ fn detail() -> StepDetail {
         }],
         workspace: Some("ref-1".to_owned()),
     }
-}
-
-pub(super) async fn steps_alone_leave_the_log_and_the_state_as_they_are<S: Store>(
-    scene: Scene<'_, S>,
-) -> Verdict {
-    scene.begin(0).await?;
-    let before = scene.snapshot(0).await?;
-    let steps = [step(1, "running"), step(2, "running")];
-    done("commit", scene.commit(0, 1, 1, &only_steps(&steps)).await)?;
-    let found = scene.snapshot(0).await?;
-    expect_eq("log", &before.log, &found.log)?;
-    let run = before.run.map(|run| Run {
-        rev: 2,
-        updated_at: NOW + 100,
-        ..run
-    });
-    expect_eq("run", &run, &found.run)?;
-    let revs: Vec<u64> = found.steps.iter().map(|step| step.rev).collect();
-    expect_eq("revs", &vec![1, 2, 2], &revs)
-}
-
-pub(super) async fn steps_are_fenced_like_everything_else<S: Store>(
-    scene: Scene<'_, S>,
-) -> Verdict {
-    scene.begin(0).await?;
-    scene.take(0, "b").await?;
-    let before = scene.snapshot(0).await?;
-    let steps = only_steps(&[step(0, "failed"), step(1, "running")]);
-    let found = scene.commit(0, 1, 1, &steps).await;
-    expect_eq("a stale epoch", &Err(Error::Fenced), &found)?;
-    let found = scene.commit(0, 2, 7, &steps).await;
-    let elsewhere = Err(Error::SeqMismatch {
-        expected: 7,
-        found: 1,
-    });
-    expect_eq("another end of the log", &elsewhere, &found)?;
-    expect_eq(
-        "what is stored behind the refusals",
-        &before,
-        &scene.snapshot(0).await?,
-    )
 }
 
 pub(super) async fn lines_alone_leave_the_run_as_it_is<S: Store>(scene: Scene<'_, S>) -> Verdict {
@@ -322,7 +281,22 @@ pub(super) async fn another_commit_at_the_same_place_changes_nothing<S: Store>(
     scene.denied(0, 1, 1, &moves, error.clone()).await?;
     // The same lines, but with a move that is not true yet.
     let half = both(&["a", "b"], moved(Status::Suspended, 3));
-    scene.denied(0, 1, 1, &half, error).await
+    scene.denied(0, 1, 1, &half, error.clone()).await?;
+    // The same text, but of other frames: what they said twice was said twice.
+    for change in [
+        |lines: &mut Lines| lines.frame_ids = vec![None, Some("frame-b".to_owned())],
+        |lines: &mut Lines| lines.cursor = None,
+        |lines: &mut Lines| lines.attempt = 2,
+    ] {
+        let mut other = lines(&["a", "b"]);
+        change(&mut other);
+        let other = Changes {
+            lines: Some(other),
+            ..Changes::default()
+        };
+        scene.denied(0, 1, 1, &other, error.clone()).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn a_state_must_count_the_lines<S: Store>(scene: Scene<'_, S>) -> Verdict {

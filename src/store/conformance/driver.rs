@@ -239,3 +239,13 @@ pub(super) async fn sync_answers_behind_a_batch<D: Driver>(bench: Bench<'_, D>) 
         .map_err(|error| unexpected(&error))?;
     expect_eq("runs", &1, &bench.rows(bench.read()).await?.len())
 }
+
+pub(super) async fn barrier_answers_behind_a_batch<D: Driver>(bench: Bench<'_, D>) -> Verdict {
+    bench.begun().await?;
+    bench
+        .driver
+        .barrier()
+        .await
+        .map_err(|error| unexpected(&error))?;
+    expect_eq("runs", &1, &bench.rows(bench.read()).await?.len())
+}

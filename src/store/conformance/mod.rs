@@ -11,9 +11,12 @@ mod begin;
 mod commit;
 mod driver;
 mod lease;
+mod library;
 mod read;
 mod scene;
 mod signal;
+mod step;
+mod task;
 
 use super::{Driver, Store};
 use driver::Bench;
@@ -117,10 +120,25 @@ table! {
     lease::two_racing_acquisitions_have_one_winner,
     lease::a_finished_run_cannot_be_acquired,
     lease::what_does_not_exist_cannot_be_acquired,
+    library::a_created_run_is_stored_as_it_is,
+    library::a_created_run_belongs_to_no_session,
+    library::a_created_run_carries_its_epoch_and_lease,
+    library::a_taken_creation_changes_nothing,
+    library::two_racing_creations_have_one_winner,
+    library::a_renewal_lengthens_the_lease_and_nothing_else,
+    library::a_lease_that_ran_out_is_renewed_while_nobody_took_it,
+    library::whoever_lost_a_lease_renews_nothing,
+    library::what_does_not_exist_has_no_lease,
+    library::a_released_run_is_free_at_once,
+    library::whoever_lost_a_run_releases_nothing,
+    library::a_failed_run_is_reopened_for_one_more_attempt,
+    library::only_a_failed_run_without_lines_is_reopened,
+    library::a_run_is_reopened_only_as_it_was_read,
+    library::two_racing_reopenings_have_one_winner,
+    library::a_repeated_reopening_is_recognised,
+    library::a_reopened_run_takes_commits_of_its_new_epoch_only,
     commit::one_decision_is_stored_together,
     commit::lines_alone_leave_the_run_as_it_is,
-    commit::steps_alone_leave_the_log_and_the_state_as_they_are,
-    commit::steps_are_fenced_like_everything_else,
     commit::no_changes_change_nothing,
     commit::stale_epoch_cannot_append,
     commit::stale_epoch_cannot_transition,
@@ -136,7 +154,14 @@ table! {
     commit::a_message_and_a_step_keep_when_they_began,
     commit::rev_grows_with_each_change,
     commit::a_missing_run_takes_no_commit,
+    step::steps_alone_leave_the_log_and_the_state_as_they_are,
+    step::steps_are_fenced_like_everything_else,
+    step::a_step_that_stands_keeps_what_it_is_and_takes_its_detail,
+    step::a_repeated_commit_of_steps_is_recognised,
+    step::steps_on_a_finished_run_are_fenced,
     signal::first_emit_wins,
+    signal::a_new_event_makes_a_suspended_run_due,
+    signal::an_event_leaves_a_run_that_runs_as_due_as_it_was,
     signal::a_new_event_on_a_finished_run_is_fenced,
     signal::a_known_event_answers_on_a_finished_run,
     signal::an_event_belongs_to_its_run,
@@ -174,4 +199,5 @@ table! {
     driver::a_failing_third_statement_leaves_nothing,
     driver::a_batch_works_behind_one_that_failed,
     driver::sync_answers_behind_a_batch,
+    driver::barrier_answers_behind_a_batch,
 }

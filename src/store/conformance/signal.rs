@@ -1,6 +1,6 @@
 //! What reaches a run from outside: events, the intent to cancel, and the cancel yet to be told.
 
-use super::scene::{NOW, Scene, done, expect_eq};
+use super::scene::{NOW, Scene, done, expect_eq, moved, only};
 use crate::store::{Cancel, Emitted, Error, EventRecord, Status, Store, UpstreamCancel};
 
 type Verdict = Result<(), String>;
@@ -58,6 +58,52 @@ pub(super) async fn a_new_event_on_a_finished_run_is_fenced<S: Store>(
         &before,
         &scene.snapshot(0).await?,
     )
+}
+
+/// Suspends turn 0, which is to be looked at by `wake_at`.
+async fn suspend<S: Store>(scene: &Scene<'_, S>, wake_at: Option<i64>) -> Verdict {
+    let mut suspended = moved(Status::Suspended, 1);
+    suspended.state.wake_at = wake_at;
+    done("suspend", scene.commit(0, 1, 1, &only(suspended)).await)
+}
+
+pub(super) async fn a_new_event_makes_a_suspended_run_due<S: Store>(
+    scene: Scene<'_, S>,
+) -> Verdict {
+    scene.begin(0).await?;
+    let id = scene.run_id(0);
+    let known = Some(NOW + 6_000);
+    // A key that is known is no news, whatever it brings.
+    for (key, wake_at, news) in [
+        ("a", Some(NOW + 5_000), true),
+        ("b", None, true),
+        ("a", known, false),
+        ("b", known, false),
+    ] {
+        suspend(&scene, wake_at).await?;
+        let mut run = scene.run(0).await?;
+        let emitted = scene.store.emit_event(&id, key, "1", NOW + 40).await;
+        expect_eq("accepted", &news, &done("emit", emitted)?.accepted)?;
+        if news {
+            run.state.wake_at = Some(NOW + 40);
+            run.rev += 1;
+        }
+        expect_eq("run", &run, &scene.run(0).await?)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn an_event_leaves_a_run_that_runs_as_due_as_it_was<S: Store>(
+    scene: Scene<'_, S>,
+) -> Verdict {
+    scene.begin(0).await?;
+    let due = scene.run(0).await?.state.wake_at;
+    let id = scene.run_id(0);
+    done(
+        "emit",
+        scene.store.emit_event(&id, "a", "1", NOW + 40).await,
+    )?;
+    expect_eq("wake_at", &due, &scene.run(0).await?.state.wake_at)
 }
 
 pub(super) async fn a_known_event_answers_on_a_finished_run<S: Store>(

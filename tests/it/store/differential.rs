@@ -3,11 +3,13 @@
 //! A failure prints the smallest sequence that shows it and the seed that found it;
 //! `STEADFAST_SEED` runs that seed again.
 
+mod operation;
+
 use super::record::{self, lines, message, parts, pending, run_state, step};
 use super::{SECTIONS, sqlite};
 use futures_executor::block_on;
+use operation::{ALONE, Operation, Place, operation};
 use proptest::collection::vec;
-use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 use std::cell::{Cell, RefCell};
@@ -15,153 +17,14 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use steadfast::ids::run_id;
 use steadfast::store::{
-    Begin, Begun, Cancel, Changes, Emitted, Error, EventRecord, Fence, Lease, LogRow, MemoryStore,
-    Message, Policy, Role, Run, Session, Status, Step, Store, Transition, UpstreamCancel,
+    Attempt, Begin, Begun, Cancel, Changes, Emitted, Error, EventRecord, Fence, Held, Lease,
+    LogHome, LogRow, MemoryStore, Message, Policy, Role, Run, Session, Step, StepDetail, Store,
+    Transition, UpstreamCancel,
 };
 
 /// Sequences a section, each up to [`OPERATIONS`] long: enough to meet each pair of operations.
 const SEQUENCES: u32 = 96;
-const OPERATIONS: usize = 40;
-
-/// What is done, in small numbers: few sessions, turns and keys, so that operations meet.
-#[derive(Clone, Debug)]
-enum Operation {
-    Begin {
-        at: Place,
-        status: Status,
-        key: Option<u8>,
-        lease: Option<(u8, i64)>,
-        /// A tombstone, which the next begin revives.
-        deleted: bool,
-    },
-    Acquire {
-        at: Place,
-        holder: u8,
-        now: i64,
-        until: Option<i64>,
-    },
-    Commit {
-        at: Place,
-        /// Beside the present epoch.
-        epoch: i64,
-        /// Beside the log's end.
-        seq: i64,
-        lines: Option<u8>,
-        text: u8,
-        steps: Vec<u8>,
-        transition: Option<Move>,
-    },
-    /// The last commit once more, as after a lost answer.
-    Repeat,
-    Cancel {
-        at: Place,
-        reason: u8,
-    },
-    Tell {
-        at: Place,
-        tries: Option<u8>,
-    },
-    Emit {
-        at: Place,
-        key: u8,
-        payload: u8,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    session: u8,
-    /// Behind the last turn begun: 0 is the next, 1 the last one.
-    back: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Move {
-    status: Status,
-    /// Beside the right count.
-    count: i64,
-    message: Option<Role>,
-    tries: Option<u8>,
-}
-
-fn status() -> impl Strategy<Value = Status> {
-    prop_oneof![
-        1 => Just(Status::Queued),
-        4 => Just(Status::Running),
-        2 => Just(Status::Suspended),
-        4 => Just(Status::Completed),
-        2 => Just(Status::Failed),
-        2 => Just(Status::Cancelled),
-    ]
-}
-
-fn open_status() -> impl Strategy<Value = Status> {
-    prop_oneof![
-        4 => Just(Status::Running),
-        1 => Just(Status::Queued),
-        1 => Just(Status::Suspended),
-    ]
-}
-
-fn place(next: u32) -> impl Strategy<Value = Place> {
-    let back = prop_oneof![next => Just(0_u64), 8 => Just(1), 1 => Just(2)];
-    (0..3_u8, back).prop_map(|(session, back)| Place { session, back })
-}
-
-/// Mostly none, so that most operations go through.
-fn off() -> impl Strategy<Value = i64> {
-    prop_oneof![12 => Just(0_i64), 1 => Just(-1), 1 => Just(1), 1 => Just(-2)]
-}
-
-fn moved() -> impl Strategy<Value = Move> {
-    let role = prop_oneof![Just(Role::User), Just(Role::Assistant)];
-    let count = prop_oneof![20 => Just(0_i64), 1 => Just(1)];
-    (status(), count, option::of(role), option::of(0..2_u8)).prop_map(
-        |(status, count, message, tries)| Move {
-            status,
-            count,
-            message,
-            tries,
-        },
-    )
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    let begin = (
-        place(16),
-        open_status(),
-        option::of(0..3_u8),
-        option::weighted(0.2, (0..2_u8, 0..4_i64)),
-        prop::bool::weighted(0.1),
-    );
-    let acquire = (place(1), 0..3_u8, 0..4_i64, option::of(0..4_i64));
-    let commit = (
-        place(1),
-        off(),
-        off(),
-        option::weighted(0.8, 0..3_u8),
-        0..2_u8,
-        prop::collection::vec(0..3_u8, 0..3),
-        option::weighted(0.6, moved()),
-    );
-    prop_oneof![
-        4 => begin.prop_map(|(at, status, key, lease, deleted)| Operation::Begin {
-            at, status, key, lease, deleted,
-        }),
-        3 => acquire.prop_map(|(at, holder, now, until)| Operation::Acquire {
-            at, holder, now, until,
-        }),
-        8 => commit.prop_map(|(at, epoch, seq, lines, text, steps, transition)| Operation::Commit {
-            at, epoch, seq, lines, text, steps, transition,
-        }),
-        2 => Just(Operation::Repeat),
-        1 => (place(1), 0..2_u8).prop_map(|(at, reason)| Operation::Cancel { at, reason }),
-        1 => (place(1), option::of(0..2_u8)).prop_map(|(at, tries)| Operation::Tell { at, tries }),
-        2 => (place(1), 0..2_u8, 0..2_u8).prop_map(|(at, key, payload)| Operation::Emit {
-            at, key, payload,
-        }),
-    ]
-}
+const OPERATIONS: usize = 56;
 
 /// An operation with its arguments, as every store is asked.
 #[derive(Clone, Debug)]
@@ -172,6 +35,10 @@ enum Call {
     Cancel(String, Cancel),
     Tell(String, Option<UpstreamCancel>, i64),
     Emit(String, String, String, i64),
+    Create(Box<Run>),
+    Renew(String, Fence, String, i64),
+    Release(String, Fence),
+    Reopen(Box<Run>, Attempt, String, i64, i64),
 }
 
 #[derive(Debug, PartialEq)]
@@ -182,6 +49,10 @@ enum Answer {
     Cancel(Result<bool, Error>),
     Tell(Result<(), Error>),
     Emit(Result<Emitted, Error>),
+    Create(Result<Begun, Error>),
+    Renew(Result<(), Error>),
+    Release(Result<(), Error>),
+    Reopen(Result<Fence, Error>),
 }
 
 async fn ask<S: Store>(store: &S, call: &Call) -> Answer {
@@ -200,6 +71,18 @@ async fn ask<S: Store>(store: &S, call: &Call) -> Answer {
         Call::Emit(run, key, payload, now) => {
             Answer::Emit(store.emit_event(run, key, payload, *now).await)
         }
+        Call::Create(run) => Answer::Create(store.create(run).await),
+        Call::Renew(run, fence, holder, until) => {
+            let held = Held {
+                fence: *fence,
+                holder,
+            };
+            Answer::Renew(store.renew(run, held, *until).await)
+        }
+        Call::Release(run, fence) => Answer::Release(store.release(run, *fence).await),
+        Call::Reopen(run, attempt, holder, until, now) => {
+            Answer::Reopen(store.reopen(run, attempt, holder, *until, *now).await)
+        }
     }
 }
 
@@ -214,6 +97,28 @@ struct Sight {
     before: Vec<Message>,
     steps: Vec<Vec<Step>>,
     events: Vec<Option<EventRecord>>,
+}
+
+/// What any reader can see of one run.
+#[derive(Debug, PartialEq)]
+struct Alone {
+    run: Option<Run>,
+    log: Vec<LogRow>,
+    steps: Vec<Step>,
+    events: Vec<Option<EventRecord>>,
+}
+
+async fn look_at<S: Store>(store: &S, id: &str) -> Result<Alone, Error> {
+    let mut events = vec![];
+    for event in ["event-0", "event-1"] {
+        events.push(store.event(id, event).await?);
+    }
+    Ok(Alone {
+        run: store.run(id).await?,
+        log: store.log(id, 0, 100).await?,
+        steps: store.steps(id, 0, 100).await?,
+        events,
+    })
 }
 
 async fn look<S: Store>(store: &S, key: &str) -> Result<Sight, Error> {
@@ -258,6 +163,23 @@ fn session_key(tenant: u32, session: u8) -> String {
     }
 }
 
+/// No turn's id, whatever the sessions are called.
+fn id_alone(tenant: u32, number: u8) -> String {
+    format!("t{tenant}/{number}")
+}
+
+/// A step that differs from an earlier one of its place in all that a commit may or may not change.
+fn step_at(index: u8, serial: i64) -> Step {
+    Step {
+        started_at: serial,
+        detail: StepDetail {
+            deadline: (serial % 3 > 0).then_some(serial),
+            ..StepDetail::default()
+        },
+        ..step(index, "another", "completed")
+    }
+}
+
 fn shifted(base: u64, by: i64) -> u64 {
     base.saturating_add_signed(by)
 }
@@ -278,7 +200,18 @@ fn call(
     };
     let run_of = |at: &Place| -> String {
         let (key, turn) = turn_of(at);
-        run_id(&key, turn)
+        at.alone
+            .map_or_else(|| run_id(&key, turn), |number| id_alone(tenant, number))
+    };
+    let stored = |id: &str| block_on(model.run(id)).expect("the model answers");
+    let epoch_of = |id: &str, off: i64| Fence {
+        epoch: shifted(stored(id).map_or(1, |run| run.epoch), off),
+    };
+    let leased = |lease: &Option<(u8, i64)>| {
+        lease.map(|(holder, until)| Lease {
+            holder: format!("holder-{holder}"),
+            until,
+        })
     };
     match operation {
         Operation::Begin {
@@ -293,10 +226,7 @@ fn call(
             begin.session.deleted_at = deleted.then_some(serial);
             begin.run.state.status = *status;
             begin.run.key = key.map(|key| format!("key-{key}"));
-            begin.run.lease = lease.map(|(holder, until)| Lease {
-                holder: format!("holder-{holder}"),
-                until,
-            });
+            begin.run.lease = leased(lease);
             Call::Begin(Box::new(begin))
         }
         Operation::Acquire {
@@ -318,8 +248,7 @@ fn call(
             transition,
         } => {
             let (session_key, turn) = turn_of(at);
-            let id = run_id(&session_key, turn);
-            let run = block_on(model.run(&id)).expect("the model answers");
+            let id = run_of(at);
             let end = block_on(model.log_end(&id)).expect("the model answers");
             let expect_next_seq = shifted(end, *seq);
             let behind = expect_next_seq + u64::from(count.unwrap_or(0));
@@ -327,27 +256,21 @@ fn call(
                 let line_count = shifted(behind, change.count);
                 Box::new(Transition {
                     state: run_state(change.status, line_count, serial),
-                    message: change.message.map(|role| message(turn, role, "\"answer\"")),
+                    // A run without a session has no transcript.
+                    message: change
+                        .message
+                        .filter(|_| at.alone.is_none())
+                        .map(|role| message(turn, role, "\"answer\"")),
                     upstream_cancel: pending(change.tries),
                 })
             });
             let changes = Changes {
-                steps: steps
-                    .iter()
-                    .map(|index| step(*index, "another", "completed"))
-                    .collect(),
+                steps: steps.iter().map(|index| step_at(*index, serial)).collect(),
                 lines: count.map(|count| lines(count, *text)),
                 transition,
             };
-            let epoch = shifted(run.map_or(1, |run| run.epoch), *epoch);
-            Call::Commit(
-                session_key,
-                id,
-                Fence { epoch },
-                expect_next_seq,
-                changes,
-                serial,
-            )
+            let fence = epoch_of(&id, *epoch);
+            Call::Commit(session_key, id, fence, expect_next_seq, changes, serial)
         }
         Operation::Repeat => last
             .cloned()
@@ -364,6 +287,58 @@ fn call(
             let (key, payload) = (format!("event-{key}"), payload.to_string());
             Call::Emit(run_of(at), key, payload, serial)
         }
+        Operation::Create { at, status, lease } => {
+            let (session_key, turn) = turn_of(at);
+            let mut run = record::begin(&session_key, turn, serial).run;
+            // The id of a turn that has not begun is nobody's to create.
+            let id = run_of(at);
+            run.run_id =
+                stored(&id).map_or_else(|| id_alone(tenant, at.alone.unwrap_or(0)), |_| id);
+            run.state = run_state(*status, 0, serial);
+            run.lease = leased(lease);
+            run.log_home = LogHome::D1;
+            Call::Create(Box::new(run))
+        }
+        Operation::Renew {
+            at,
+            epoch,
+            holder,
+            until,
+        } => {
+            let id = run_of(at);
+            let fence = epoch_of(&id, *epoch);
+            let present = stored(&id).and_then(|run| run.lease);
+            let holder = match (holder, present) {
+                (None, Some(lease)) => lease.holder,
+                (holder, _) => format!("holder-{}", holder.unwrap_or(0)),
+            };
+            Call::Renew(id, fence, holder, *until)
+        }
+        Operation::Release { at, epoch } => {
+            let id = run_of(at);
+            let fence = epoch_of(&id, *epoch);
+            Call::Release(id, fence)
+        }
+        Operation::Reopen {
+            at,
+            rev,
+            holder,
+            until,
+        } => {
+            let id = run_of(at);
+            let mut run = stored(&id).unwrap_or_else(|| Run {
+                run_id: id,
+                ..record::begin("t:s", 0, serial).run
+            });
+            run.rev = shifted(run.rev, *rev);
+            let attempt = Attempt {
+                number: u32::try_from(run.state.attempts.len() + 1).expect("they are few"),
+                reason: "asked".to_owned(),
+                started_at: serial,
+            };
+            let holder = format!("holder-{holder}");
+            Call::Reopen(Box::new(run), attempt, holder, *until, serial)
+        }
     }
 }
 
@@ -374,6 +349,9 @@ struct Tally {
     committed: usize,
     ended: usize,
     refused: usize,
+    created: usize,
+    renewed: usize,
+    reopened: usize,
 }
 
 impl Tally {
@@ -390,6 +368,9 @@ impl Tally {
                 }
             }
             Answer::Commit(Err(Error::Fenced | Error::SeqMismatch { .. })) => self.refused += 1,
+            Answer::Create(Ok(Begun::Begun)) => self.created += 1,
+            Answer::Renew(Ok(())) => self.renewed += 1,
+            Answer::Reopen(Ok(_)) => self.reopened += 1,
             _ => {}
         }
     }
@@ -419,7 +400,10 @@ fn random_operations_answer_alike_on_the_model_and_on_sqlite() {
                 let found = block_on(ask(&store, &call));
                 prop_assert_eq!(&expected, &found, "{:?}", call);
                 tally.borrow_mut().count(&call, &expected);
-                if matches!(call, Call::Commit(..) | Call::Begin(_)) {
+                if matches!(
+                    call,
+                    Call::Commit(..) | Call::Begin(_) | Call::Create(_) | Call::Reopen(..)
+                ) {
                     last = Some(call);
                 }
             }
@@ -428,6 +412,12 @@ fn random_operations_answer_alike_on_the_model_and_on_sqlite() {
                 let expected = block_on(look(&model, &key));
                 let found = block_on(look(&store, &key));
                 prop_assert_eq!(expected, found, "at the end, in {}", key);
+            }
+            for number in 0..ALONE {
+                let id = id_alone(tenant, number);
+                let expected = block_on(look_at(&model, &id));
+                let found = block_on(look_at(&store, &id));
+                prop_assert_eq!(expected, found, "at the end, of {}", id);
             }
             Ok(())
         });
@@ -439,7 +429,15 @@ fn random_operations_answer_alike_on_the_model_and_on_sqlite() {
             Err(TestError::Abort(why)) => panic!("STEADFAST_SEED={seed} {section:?}: {why}"),
         }
         let tally = tally.into_inner();
-        let least = [tally.begun, tally.committed, tally.ended, tally.refused];
+        let least = [
+            tally.begun,
+            tally.committed,
+            tally.ended,
+            tally.refused,
+            tally.created,
+            tally.renewed,
+            tally.reopened,
+        ];
         let enough = least.iter().all(|count| *count >= SEQUENCES as usize / 8);
         assert!(enough, "STEADFAST_SEED={seed} {section:?}: {tally:?}");
     }
