@@ -214,3 +214,9 @@ pub const PERSIST_TRY_MS: u64 = 30_000;
 pub const HOOK_MS: u64 = 10_000;
 /// What is kept of a hook's own words.
 pub const HOOK_MESSAGE_CHARS: usize = 500;
+/// Messages of the session that a task may look at: a search, not an archive.
+pub const TASK_MESSAGES: u32 = 1_000;
+/// Their content in all, which is in memory at once.
+pub const TASK_MESSAGES_BYTES: usize = 1 << 20;
+/// A follower of a suspended run is closed after this long: PROTOCOL §2.2.
+pub const SUSPENDED_FOLLOW_MS: u64 = 60_000;

@@ -33,6 +33,9 @@ pub enum InvalidId {
         /// The alphabet, as a pattern.
         allowed: &'static str,
     },
+    /// The form of a turn's run id, which only its session gives.
+    #[error("an id must not have the form of a turn's, `<tenant>:<session>:<number>`")]
+    TurnForm,
     /// `.` or `..`: URL parsers remove them from a path, and the request would name something else.
     #[error("an id must not be `.` or `..`")]
     DotSegment,
@@ -98,9 +101,31 @@ checked_ids! {
     EventKey: EVENT_KEY_BYTES, "A-Z a-z 0-9 _ . : -", b":";
     /// The name of a step or of a line within its run.
     StepName: EVENT_KEY_BYTES, "A-Z a-z 0-9 _ . : -", b":";
-    /// The id of a run that belongs to no session. It shares one space with those of turns, whose
-    /// form it has.
-    RunId: RUN_ID_BYTES, "A-Z a-z 0-9 _ . : -", b":";
+}
+
+/// The id of a run that belongs to no session: 1 to 200 of `[A-Za-z0-9_.:-]`. It shares one space with
+/// the ids of turns, and so must not have their form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(String);
+
+impl RunId {
+    /// Checks `text` and takes it as it is.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        check(text, RUN_ID_BYTES, "A-Z a-z 0-9 _ . : -", b":")?;
+        let mut parts = text.rsplit(':');
+        let ends_as_turn = parts
+            .next()
+            .is_some_and(|last| !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()));
+        if ends_as_turn && (2..=3).contains(&parts.count()) {
+            return Err(InvalidId::TurnForm);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 fn check(
@@ -220,6 +245,27 @@ mod tests {
             EventKey::parse("a/b"),
             Err(InvalidId::Character { .. })
         ));
+    }
+
+    #[test]
+    fn a_run_of_no_session_never_has_the_id_of_a_turn() {
+        let longest = "r".repeat(200);
+        for text in [
+            "r",
+            "ship-order:42",
+            "a:b:c",
+            "a:b:1x",
+            "a:b:c:d:5",
+            &longest,
+        ] {
+            assert!(RunId::parse(text).is_ok(), "{text}");
+        }
+        for text in ["acme:s1:0", "eu:acme:s1:12", "chat:thread:007"] {
+            assert_eq!(RunId::parse(text), Err(InvalidId::TurnForm), "{text}");
+        }
+        let beyond = "r".repeat(201);
+        assert_eq!(RunId::parse(&beyond), Err(InvalidId::TooLong { max: 200 }));
+        assert!(RunId::parse("a b").is_err());
     }
 
     #[test]

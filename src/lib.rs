@@ -24,6 +24,8 @@ pub mod turn;
 
 pub mod run;
 
+pub mod tasks;
+
 pub mod upstream;
 
 pub mod store;

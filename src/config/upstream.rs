@@ -22,7 +22,12 @@ pub enum UpstreamKind {
     OpenaiChat,
     /// One of the deployment's own code, which [`Resolved::name`] tells.
     Own,
+    /// A durable task of this code, which [`Resolved::name`] tells: nobody else is asked.
+    Task,
 }
+
+/// What a task's name stands behind, in `UPSTREAM` and in requests.
+const TASK_PREFIX: &str = "task:";
 
 impl UpstreamKind {
     const BUILT_IN: [Self; 3] = [Self::Demo, Self::Sandbox, Self::OpenaiChat];
@@ -41,12 +46,13 @@ impl UpstreamKind {
             Self::Sandbox => "sandbox",
             Self::OpenaiChat => "openai-chat",
             Self::Own => "own",
+            Self::Task => "task",
         }
     }
 
     fn needs_url(self) -> bool {
         match self {
-            Self::Demo | Self::Own => false,
+            Self::Demo | Self::Own | Self::Task => false,
             Self::Sandbox | Self::OpenaiChat => true,
         }
     }
@@ -54,7 +60,7 @@ impl UpstreamKind {
     /// The chat completions API has no default model; a sandbox may well have one.
     fn needs_model(self) -> bool {
         match self {
-            Self::Demo | Self::Sandbox | Self::Own => false,
+            Self::Demo | Self::Sandbox | Self::Own | Self::Task => false,
             Self::OpenaiChat => true,
         }
     }
@@ -65,7 +71,7 @@ impl UpstreamKind {
 pub struct Resolved {
     /// What is spoken there.
     pub kind: UpstreamKind,
-    /// Which of the deployment's own upstreams; of no other kind.
+    /// Which of the deployment's own upstreams or tasks; of no other kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The base URL without a slash at its end, for kinds that have one.
@@ -92,18 +98,42 @@ struct Offered {
 }
 
 impl Offered {
-    fn parse(name: String, own_names: &[&str]) -> Option<Self> {
-        let own = || {
-            own_names
-                .contains(&name.as_str())
-                .then_some(UpstreamKind::Own)
+    fn parse(name: String, own: OwnNames<'_>) -> Option<Self> {
+        let kind = match name.strip_prefix(TASK_PREFIX) {
+            Some(task) => own.tasks.contains(&task).then_some(UpstreamKind::Task),
+            None => UpstreamKind::parse(&name).or_else(|| {
+                let upstreams = own.upstreams;
+                upstreams
+                    .contains(&name.as_str())
+                    .then_some(UpstreamKind::Own)
+            }),
         };
-        let kind = UpstreamKind::parse(&name).or_else(own)?;
-        Some(Offered { name, kind })
+        Some(Offered { kind: kind?, name })
+    }
+
+    /// What of the name a run keeps.
+    fn own_name(&self) -> Option<String> {
+        match self.kind {
+            UpstreamKind::Demo | UpstreamKind::Sandbox | UpstreamKind::OpenaiChat => None,
+            UpstreamKind::Own => Some(self.name.clone()),
+            UpstreamKind::Task => {
+                let task = self.name.strip_prefix(TASK_PREFIX);
+                task.map(str::to_owned)
+            }
+        }
     }
 }
 
-/// Whether a deployment's own upstream may have this name.
+/// What a deployment's code offers beside the built-in upstreams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnNames<'a> {
+    /// Its own upstreams.
+    pub upstreams: &'a [&'a str],
+    /// Its tasks, which stand in `UPSTREAM` behind `task:`.
+    pub tasks: &'a [&'a str],
+}
+
+/// Whether a deployment's own upstream or task may have this name.
 fn is_own_name(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=caps::UPSTREAM_NAME_BYTES).contains(&name.len())
@@ -112,19 +142,22 @@ fn is_own_name(name: &str) -> bool {
 }
 
 impl UpstreamConfig {
-    /// Reads `UPSTREAM`, which has no default, and what its kinds need besides. `own_names` are the
-    /// deployment's own upstreams, which it may name beside the built-in ones.
+    /// Reads `UPSTREAM`, which has no default, and what its kinds need besides. `own` are the
+    /// deployment's own upstreams and tasks, which it may name beside the built-in ones.
     ///
     /// # Errors
-    /// `misconfigured`, naming the variable; `UPSTREAM` also when one of `own_names` is of another
-    /// form than `[a-z0-9-]{1,64}`, or a built-in one.
-    pub fn read(vars: Vars<'_>, own_names: &[&str]) -> Result<Self, Problem> {
+    /// `misconfigured`, naming the variable; `UPSTREAM` also when one of `own` is of another form
+    /// than `[a-z0-9-]{1,64}`, or a built-in one.
+    pub fn read(vars: Vars<'_>, own: OwnNames<'_>) -> Result<Self, Problem> {
         let upstreams: Option<Vec<_>> = list(vars, "UPSTREAM")?
             .into_iter()
-            .map(|name| Offered::parse(name, own_names))
+            .map(|name| Offered::parse(name, own))
             .collect();
         let upstreams = upstreams
-            .filter(|upstreams| !upstreams.is_empty() && own_names.iter().copied().all(is_own_name))
+            .filter(|upstreams| {
+                let mut names = own.upstreams.iter().chain(own.tasks);
+                !upstreams.is_empty() && names.all(|name| is_own_name(name))
+            })
             .ok_or_else(|| Problem::misconfigured("UPSTREAM"))?;
         let kinds = || upstreams.iter().map(|offered| offered.kind);
         let url = if kinds().any(UpstreamKind::needs_url) {
@@ -156,7 +189,8 @@ impl UpstreamConfig {
             None => self.upstreams.first(),
             Some(name) => self.upstreams.iter().find(|offered| offered.name == name),
         };
-        let Offered { name, kind } = offered.ok_or_else(|| unknown("upstream"))?;
+        let offered = offered.ok_or_else(|| unknown("upstream"))?;
+        let kind = offered.kind;
         let model = match model {
             None => self.models.first(),
             Some(name) => {
@@ -165,8 +199,8 @@ impl UpstreamConfig {
             }
         };
         Ok(Resolved {
-            kind: *kind,
-            name: (*kind == UpstreamKind::Own).then(|| name.clone()),
+            kind,
+            name: offered.own_name(),
             url: self.url.clone().filter(|_| kind.needs_url()),
             model: model.cloned(),
         })
@@ -222,6 +256,13 @@ mod tests {
     use super::super::tests::vars;
     use super::*;
 
+    fn own<'a>(upstreams: &'a [&'a str]) -> OwnNames<'a> {
+        OwnNames {
+            upstreams,
+            tasks: &["research"],
+        }
+    }
+
     fn resolved(kind: UpstreamKind, url: Option<&str>, model: Option<&str>) -> Resolved {
         Resolved {
             kind,
@@ -238,7 +279,7 @@ mod tests {
             ("UPSTREAM_URL", "https://api.example/v1/"),
             ("UPSTREAM_MODEL", "small, large"),
         ];
-        let config = UpstreamConfig::read(&vars(&pairs), &[]).unwrap();
+        let config = UpstreamConfig::read(&vars(&pairs), OwnNames::default()).unwrap();
         let url = Some("https://api.example/v1");
         let cases = [
             (
@@ -273,7 +314,8 @@ mod tests {
 
     #[test]
     fn names_that_are_not_configured_are_bad_requests() {
-        let config = UpstreamConfig::read(&vars(&[("UPSTREAM", "demo")]), &[]).unwrap();
+        let config =
+            UpstreamConfig::read(&vars(&[("UPSTREAM", "demo")]), OwnNames::default()).unwrap();
         assert_eq!(
             config.resolve(None, None),
             Ok(resolved(UpstreamKind::Demo, None, None))
@@ -323,13 +365,13 @@ mod tests {
         for (pairs, variable) in cases {
             let expected = Err(Problem::misconfigured(variable));
             assert_eq!(
-                UpstreamConfig::read(&vars(pairs), &[]),
+                UpstreamConfig::read(&vars(pairs), OwnNames::default()),
                 expected,
                 "{pairs:?}"
             );
         }
         let enough = [("UPSTREAM", "openai-chat"), url, model];
-        assert!(UpstreamConfig::read(&vars(&enough), &[]).is_ok());
+        assert!(UpstreamConfig::read(&vars(&enough), OwnNames::default()).is_ok());
     }
 
     #[test]
@@ -392,7 +434,7 @@ mod tests {
     #[test]
     fn a_deployments_own_upstreams_stand_beside_the_built_in_ones() {
         let pairs = [("UPSTREAM", "words,demo"), ("UPSTREAM_MODEL", "m")];
-        let config = UpstreamConfig::read(&vars(&pairs), &["other", "words"]).unwrap();
+        let config = UpstreamConfig::read(&vars(&pairs), own(&["other", "words"])).unwrap();
         let words = Resolved {
             name: Some("words".into()),
             ..resolved(UpstreamKind::Own, None, Some("m"))
@@ -417,6 +459,23 @@ mod tests {
     }
 
     #[test]
+    fn tasks_stand_behind_their_prefix() {
+        let pairs = [("UPSTREAM", "demo,task:research")];
+        let config = UpstreamConfig::read(&vars(&pairs), own(&[])).unwrap();
+        let resolved = config.resolve(None, Some("task:research")).unwrap();
+        assert_eq!(
+            serde_json::to_string(&resolved).unwrap(),
+            r#"{"kind":"task","name":"research"}"#
+        );
+        assert!(config.resolve(None, Some("research")).is_err());
+        for unknown in ["task:other", "task:", "research"] {
+            let pairs = [("UPSTREAM", unknown)];
+            let read = UpstreamConfig::read(&vars(&pairs), own(&[]));
+            assert_eq!(read, Err(Problem::misconfigured("UPSTREAM")), "{unknown}");
+        }
+    }
+
+    #[test]
     fn own_names_have_a_form_and_are_nobody_elses() {
         let longest = "a".repeat(caps::UPSTREAM_NAME_BYTES);
         let beyond = longest.clone() + "a";
@@ -436,7 +495,7 @@ mod tests {
         ] {
             // A bad one is refused even when another is asked for: it is a mistake in the code.
             let pairs = [("UPSTREAM", "demo")];
-            let read = UpstreamConfig::read(&vars(&pairs), &[name]);
+            let read = UpstreamConfig::read(&vars(&pairs), own(&[name]));
             let misconfigured = Err(Problem::misconfigured("UPSTREAM"));
             assert_eq!(
                 read.map(drop),
@@ -445,7 +504,7 @@ mod tests {
             );
         }
         let unknown = [("UPSTREAM", "words")];
-        assert!(UpstreamConfig::read(&vars(&unknown), &["word"]).is_err());
+        assert!(UpstreamConfig::read(&vars(&unknown), own(&["word"])).is_err());
     }
 
     #[test]

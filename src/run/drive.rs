@@ -157,7 +157,7 @@ fn look<P: Ports, S: Store, W: Workspace, T>(
     if !journal.is_idle() {
         return Poll::Pending;
     }
-    if !journal.is_suspended() {
+    if !journal.has_told_suspension() {
         return Poll::Ready(Look::Idle);
     }
     if journal.now() >= polled_until {
@@ -172,10 +172,13 @@ async fn settle<P: Ports, S: Store, W: Workspace>(
     mut writer: Pin<&mut impl Future<Output = store::Error>>,
 ) -> Option<store::Error> {
     poll_fn(|cx| {
+        if let Poll::Ready(failure) = writer.as_mut().poll(cx) {
+            return Poll::Ready(Some(failure));
+        }
         if journal.is_written() {
             return Poll::Ready(None);
         }
-        writer.as_mut().poll(cx).map(Some)
+        Poll::Pending
     })
     .await
 }

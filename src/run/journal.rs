@@ -247,6 +247,16 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         }
     }
 
+    /// Queues a step for the next commit.
+    pub fn queue(&self, step: Step) {
+        self.state.borrow_mut().pending.insert(step.index, step);
+    }
+
+    /// What the lines amount to. Nothing may be queued: that is not in here yet.
+    pub fn with_buffer<T>(&self, read: impl FnOnce(&mut Buffer) -> T) -> T {
+        read(&mut self.buffer.borrow_mut())
+    }
+
     /// Queues a line; one whose id the log has is not written again.
     pub fn tell(&self, line: QueuedLine) {
         self.state.borrow_mut().lines.push(line);
@@ -309,6 +319,13 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
     pub fn is_written(&self) -> bool {
         let state = self.state.borrow();
         !self.writing.get() && state.pending.is_empty() && state.lines.bytes() == 0
+    }
+
+    /// The store says that the run is suspended, and until when.
+    pub fn has_told_suspension(&self) -> bool {
+        let state = &self.run.borrow().state;
+        // An event that nobody waits for has made the run due.
+        state.status == Status::Suspended && state.wake_at == self.first_deadline()
     }
 
     /// Only waits are under way, and each has looked at the last tick.

@@ -32,6 +32,7 @@ mod ops;
 mod options;
 mod replay;
 mod step;
+mod task;
 mod wait;
 mod workspace;
 
@@ -43,4 +44,6 @@ pub use lease::{Acquired, LeaseTerms, keep};
 pub use ops::{RunContext, event_payload};
 pub use options::{CancelToken, RunEnd, RunMode, RunOptions};
 pub use step::{RetryPolicy, Scope, StepKind, StepOptions};
+pub use task::TaskInput;
+pub(crate) use task::{TaskLimits, TaskTurn};
 pub use workspace::{MemoryWorkspace, NoWorkspace, Workspace, WorkspaceError};

@@ -53,8 +53,8 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// A run under this id, for what the manifest says. The id has 1 to 200 of
-    /// `[A-Za-z0-9_.:-]`, and shares one space with the ids of turns in the same store.
+    /// A run under this id, for what the manifest says. The id has 1 to 200 of `[A-Za-z0-9_.:-]`, and
+    /// not the form of a turn's, `<tenant>:<session>:<number>`.
     pub fn new(run_id: impl Into<String>, manifest: Manifest) -> Self {
         RunOptions {
             run_id: run_id.into(),

@@ -8,6 +8,8 @@
 pub struct Facts {
     /// A run is open: look after this many ms.
     pub open_run_within_ms: Option<u64>,
+    /// A run is suspended until this time.
+    pub wake_at: Option<i64>,
     /// Something is unshipped: try at this time.
     pub ship_at: Option<i64>,
     /// A cancel is untold: try at this time.
@@ -25,6 +27,7 @@ pub fn next_alarm(now: i64, facts: &Facts) -> Option<i64> {
         .map(|within| now.saturating_add_unsigned(within));
     [
         open,
+        facts.wake_at,
         facts.ship_at,
         facts.cancel_at,
         facts.erase_at,
@@ -51,7 +54,14 @@ mod tests {
 
     #[test]
     fn the_earliest_due_time_wins() {
-        let cases: [(Facts, Option<i64>); 7] = [
+        let cases: [(Facts, Option<i64>); 8] = [
+            (
+                Facts {
+                    wake_at: Some(9_000),
+                    ..Facts::default()
+                },
+                Some(9_000),
+            ),
             (Facts::default(), None),
             (
                 Facts {

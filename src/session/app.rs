@@ -1,13 +1,15 @@
 //! What a deployment adds of its own to every session.
 //!
-//! Owns the contract ([`App`]) and the ready Worker's app, which adds nothing. It doesn't own what
+//! Owns the contract ([`App`]) and the ready Worker's app. It doesn't own what
 //! is done with what an app gives: that is `drains` and the drain.
 
 use crate::config::Vars;
+use crate::run::{self, DurableContext, TaskInput};
+use crate::tasks::research;
 use crate::upstream::{Ask, Capabilities, Cut, Refusal, Signal, Upstream};
 use futures_util::stream;
 
-/// What a deployment adds of its own: upstreams, beside the built-in ones.
+/// What a deployment adds of its own: upstreams and durable tasks, beside the built-in ones.
 ///
 /// An object makes its app once a life, so an app may hold what its upstreams need. It must not
 /// hold anything that a turn can't do without: another life won't have it.
@@ -76,9 +78,38 @@ pub trait App: 'static {
     /// `None` refuses a submit with `misconfigured`, for instance because a variable isn't set, and
     /// ends a run that was accepted before with `upstream_rejected`.
     fn upstream(&self, name: &str, vars: Vars<'_>) -> Option<Self::Upstream>;
+
+    /// The durable tasks that may stand in `UPSTREAM`, and in requests, behind `task:`; their names have
+    /// the form of upstreams' names.
+    fn task_names(&self) -> &[&'static str] {
+        &[]
+    }
+
+    /// Runs the task of this name as a turn: what it tells its context becomes the turn's lines, and
+    /// text in `message.part.updated` and `result` the assistant's message. It is run again from its
+    /// beginning after each crash and each wait, and given the recorded results.
+    ///
+    /// # Errors
+    /// The turn's failure. A run that was accepted by code with other tasks ends with `unknown_task`.
+    fn run_task<C: DurableContext, I: TaskInput>(
+        &self,
+        name: &str,
+        ctx: C,
+        input: I,
+    ) -> impl Future<Output = Result<(), run::Error>> {
+        // By default there is no task.
+        let _ = (ctx, input);
+        let unknown = unknown_task(name);
+        async move { Err(unknown) }
+    }
 }
 
-/// The ready Worker's app: it adds nothing.
+/// What a task ends with that this code doesn't have.
+pub fn unknown_task(name: &str) -> run::Error {
+    run::Error::failed("unknown_task", format!("this code has no task `{name}`"))
+}
+
+/// The ready Worker's app: the task `research`, and no upstream of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready;
 
@@ -91,6 +122,22 @@ impl App for Ready {
 
     fn upstream(&self, _name: &str, _vars: Vars<'_>) -> Option<NoUpstream> {
         None
+    }
+
+    fn task_names(&self) -> &[&'static str] {
+        &[research::NAME]
+    }
+
+    async fn run_task<C: DurableContext, I: TaskInput>(
+        &self,
+        name: &str,
+        ctx: C,
+        input: I,
+    ) -> Result<(), run::Error> {
+        match name {
+            research::NAME => research::run(&ctx, &input).await,
+            name => Err(unknown_task(name)),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::caps;
 use crate::config::{UpstreamKind, read_upstream_key};
 use crate::ids;
 use crate::ports::Spawn;
-use crate::store::{self, Policy, Run, Store};
+use crate::store::{self, Policy, Run, Status, Store};
 use crate::turn::{Drain, Drained, Limits, Live, NoHooks, Settings};
 use crate::upstream::{AnyUpstream, OpenAiChat, Sandbox};
 use crate::wire::problem::Problem;
@@ -31,6 +31,10 @@ impl<P: Platform> Session<P> {
             return Ok(None);
         };
         if self.live(&run.run_id).is_some() {
+            return Ok(None);
+        }
+        if !is_due(&run, self.now()) {
+            // Nothing is to be done before its deadline or its event; the alarm knows the deadline.
             return Ok(None);
         }
         // Occupied before the first await, so that two calls don't both take over.
@@ -59,6 +63,7 @@ impl<P: Platform> Session<P> {
             .await?
             .ok_or(store::Error::Missing)?;
         self.log(&run.run_id, "resumed");
+        self.taken.wake();
         self.drain(run, Rc::clone(live), false).await
     }
 
@@ -114,6 +119,10 @@ impl<P: Platform> Session<P> {
             })
         })?;
         let ask = ask(&self.store, &session_key, &run, &target).await?;
+        if target.resolved.kind == UpstreamKind::Task {
+            self.run_task(run, session_key, &target, ask, live);
+            return Ok(());
+        }
         let config = self.config().unwrap_or_default();
         let drain = Drain {
             ports: self.platform.ports().clone(),
@@ -168,6 +177,8 @@ impl<P: Platform> Session<P> {
             UpstreamKind::OpenaiChat => {
                 AnyUpstream::OpenAiChat(OpenAiChat::new(self.platform.network(), url, key))
             }
+            // A task is run here: there is nobody to ask, or to tell of a cancel.
+            UpstreamKind::Task => AnyUpstream::Missing,
             UpstreamKind::Own => {
                 let name = target.resolved.name.as_deref().unwrap_or_default();
                 self.own_upstream(name).map_or_else(
@@ -187,11 +198,16 @@ impl<P: Platform> Session<P> {
         self.platform.app().upstream(name, &vars)
     }
 
-    async fn drained(self: &Rc<Self>, run_id: &str, drained: &Drained) {
+    pub(super) async fn drained(self: &Rc<Self>, run_id: &str, drained: &Drained) {
         match drained {
             Drained::Finished(_) => {
                 self.keep_shipping();
                 self.keep_telling();
+                self.arm_or_log().await;
+            }
+            Drained::Suspended => {
+                self.taken.wake();
+                self.keep_shipping();
                 self.arm_or_log().await;
             }
             Drained::Fenced => self.log(run_id, "fenced"),
@@ -256,7 +272,10 @@ impl<P: Platform> Session<P> {
             return Ok(());
         };
         let config = self.config().unwrap_or_default();
-        let open = self.open_run(&session).await?.is_some();
+        let open = self.open_run(&session).await?;
+        let suspended = open
+            .as_ref()
+            .filter(|run| run.state.status == Status::Suspended);
         let unshipped = !self.store.unshipped(1).await?.is_empty();
         let cancel_at = self
             .store
@@ -268,7 +287,9 @@ impl<P: Platform> Session<P> {
         let retention_ms = config.retention_days.saturating_mul(caps::DAY_MS);
         let erasing = session.deleted_at.is_some() && !self.erased.get();
         let facts = Facts {
-            open_run_within_ms: open.then_some(config.watchdog_ms),
+            open_run_within_ms: (open.is_some() && suspended.is_none())
+                .then_some(config.watchdog_ms),
+            wake_at: suspended.and_then(|run| run.state.wake_at),
             ship_at: unshipped.then(|| {
                 self.ship
                     .retry_at()
@@ -314,6 +335,18 @@ impl<P: Platform> Session<P> {
             self.armed.set(armed);
         }
         Ok(())
+    }
+}
+
+/// Whether an open run without a drain has to go on: a suspended one at its deadline, at an event, or
+/// when it is cancelled.
+fn is_due(run: &Run, now: i64) -> bool {
+    match run.state.status {
+        Status::Suspended => {
+            run.cancel.is_some() || run.state.wake_at.is_some_and(|wake_at| wake_at <= now)
+        }
+        Status::Queued | Status::Running => true,
+        Status::Completed | Status::Failed | Status::Cancelled => false,
     }
 }
 

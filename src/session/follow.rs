@@ -7,7 +7,7 @@
 use super::{Caller, Platform, Reply, Session, Streaming, location};
 use crate::caps;
 use crate::ports::Timer;
-use crate::store::{self, LogHome, LogRow, Run, Store};
+use crate::store::{self, LogHome, LogRow, Run, Status, Store};
 use crate::wire::Framing;
 use crate::wire::problem::Problem;
 use futures_util::future::{Either, select};
@@ -29,6 +29,8 @@ pub struct Follower<P: Platform> {
     framing: Framing,
     live: bool,
     over: bool,
+    /// For how long it has only seen that the run is suspended, in ms.
+    suspended_ms: u64,
 }
 
 /// Where the lines are.
@@ -102,6 +104,7 @@ impl<P: Platform> Session<P> {
             framing,
             live,
             over: terminal && next_seq == end,
+            suspended_ms: 0,
         })
     }
 }
@@ -122,6 +125,7 @@ impl<P: Platform> Follower<P> {
             }
             // Read before the lines, so that what comes in between wakes us.
             let since = live.as_ref().map(|live| live.changed().generation());
+            let taken = self.session.taken.generation();
             let page = self.page().await.map_err(|failure| self.cut(&failure))?;
             if !page.is_empty() && self.from == Source::Object {
                 // A commit that was just written may be read before it is durable.
@@ -129,6 +133,7 @@ impl<P: Platform> Follower<P> {
                 durable.map_err(|failure| self.cut(&failure))?;
             }
             if let Some(bytes) = self.take(&page) {
+                self.suspended_ms = 0;
                 return Ok(Some(bytes));
             }
             let run = self.session.store.run(&self.run_id).await;
@@ -147,10 +152,34 @@ impl<P: Platform> Follower<P> {
                 self.over = true;
                 continue;
             }
+            if live.is_none() && run.state.status == Status::Suspended {
+                if let Some(heartbeat) = self.wait_suspended(taken).await? {
+                    return Ok(Some(heartbeat));
+                }
+                continue;
+            }
             if let Some(heartbeat) = self.wait(live, since).await? {
                 return Ok(Some(heartbeat));
             }
         }
+    }
+
+    /// Waits for a suspended run to go on, but not for ever: the object's memory is not for that.
+    async fn wait_suspended(&mut self, taken: u64) -> Result<Option<Vec<u8>>, FollowerCut> {
+        let left = caps::SUSPENDED_FOLLOW_MS.saturating_sub(self.suspended_ms);
+        if left == 0 {
+            self.over = true;
+            return Ok(None);
+        }
+        let wait_ms = left.min(caps::HEARTBEAT_MS);
+        let sleep = pin!(self.session.platform.ports().sleep(wait_ms));
+        if let Either::Left(_) = select(self.session.taken.changed(taken), sleep).await {
+            return Ok(None);
+        }
+        self.suspended_ms += wait_ms;
+        // It may have become due without anybody's call.
+        self.revive().await?;
+        Ok(Some(self.framing.heartbeat().as_bytes().to_vec()))
     }
 
     async fn page(&self) -> Result<Vec<LogRow>, store::Error> {

@@ -20,9 +20,10 @@ mod shipping;
 mod state;
 mod steer;
 mod sweep;
+mod tasks;
 
 pub use alarm::{Facts as AlarmFacts, must_set, next_alarm};
-pub use app::{App, NoUpstream, Ready};
+pub use app::{App, NoUpstream, Ready, unknown_task};
 pub use follow::{Follower, FollowerCut};
 pub use platform::Platform;
 pub use read::run_view;
@@ -175,6 +176,8 @@ pub struct Session<P: Platform> {
     loading: Cell<bool>,
     loaded: Rc<Wake>,
     live: RefCell<Option<Rc<Live>>>,
+    /// Moves when a suspended run is taken over, and when one is suspended.
+    taken: Rc<Wake>,
     armed: Cell<Option<i64>>,
     ship: ShipState,
     telling: Cell<bool>,
@@ -195,6 +198,7 @@ impl<P: Platform> Session<P> {
             loading: Cell::new(false),
             loaded: Rc::default(),
             live: RefCell::default(),
+            taken: Rc::default(),
             armed: Cell::new(None),
             ship: ShipState::default(),
             telling: Cell::new(false),

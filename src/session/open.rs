@@ -6,7 +6,7 @@
 use super::accepted::{Accepted, Target, history};
 use super::state::{Asked, Facts, Known, Opening, decide};
 use super::{App, Caller, Command, Mode, Platform, Reply, Session, Streaming, location};
-use crate::config::{Resolved, TurnConfig, UpstreamConfig};
+use crate::config::{OwnNames, Resolved, TurnConfig, UpstreamConfig, UpstreamKind};
 use crate::ids;
 use crate::store::{
     self, Attempt, Begin, Begun, Handle, Lines, LogHome, Message, MessageStatus, Role, Run,
@@ -199,11 +199,16 @@ impl<P: Platform> Session<P> {
 
     /// The upstream that a submit is accepted with.
     fn resolve(&self, submit: &Submit) -> Result<Resolved, Problem> {
-        let own_names = self.platform.app().upstream_names();
-        let upstreams = UpstreamConfig::read(&|name| self.platform.var(name), own_names)?;
+        let app = self.platform.app();
+        let own = OwnNames {
+            upstreams: app.upstream_names(),
+            tasks: app.task_names(),
+        };
+        let upstreams = UpstreamConfig::read(&|name| self.platform.var(name), own)?;
         let resolved = upstreams.resolve(submit.model.as_deref(), submit.upstream.as_deref())?;
         let is_missing = |name| self.own_upstream(name).is_none();
-        if resolved.name.as_deref().is_some_and(is_missing) {
+        let is_own = resolved.kind == UpstreamKind::Own;
+        if is_own && resolved.name.as_deref().is_some_and(is_missing) {
             return Err(Problem::misconfigured("UPSTREAM"));
         }
         Ok(resolved)

@@ -6,7 +6,7 @@
 use super::accepted::{Accepted, Target};
 use super::{Caller, Page, Platform, Reply, Session};
 use crate::ids::EventKey;
-use crate::store::{self, EventRecord, LogHome, Message, Role, Run, Step, Store};
+use crate::store::{self, EventRecord, LogHome, Message, Role, Run, Step, StepDetail, Store};
 use crate::wire::cursor::{decode_cursor, encode_cursor};
 use crate::wire::json::quote;
 use crate::wire::problem::Problem;
@@ -72,6 +72,8 @@ struct StepView<'a> {
     error: Option<&'a RawValue>,
     started_at: i64,
     completed_at: Option<i64>,
+    #[serde(flatten)]
+    detail: &'a StepDetail,
 }
 
 /// Text that this code stored as JSON; unreadable text shows as null rather than breaking a list.
@@ -149,6 +151,7 @@ fn step_view(step: &Step) -> String {
         error: raw(step.error.as_deref()),
         started_at: step.started_at,
         completed_at: step.completed_at,
+        detail: &step.detail,
     })
 }
 

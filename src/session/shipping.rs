@@ -7,7 +7,7 @@ use super::{Platform, Session};
 use crate::caps;
 use crate::ports::{Clock, Timer};
 use crate::ship::{Verdict, as_of, judge, pack, retry_ms};
-use crate::store::{self, LogRow, Run, Shipment, Store, Unshipped};
+use crate::store::{self, LogRow, Run, Shipment, Status, Store, Unshipped};
 use crate::turn::{Stop, Wake};
 use futures_util::future::select;
 use std::cell::{Cell, RefCell};
@@ -175,7 +175,7 @@ impl<P: Platform> Session<P> {
                 };
                 let end = object.log_end(&run.run_id).await?;
                 if run.rev <= known.rev && end <= known.lines {
-                    open |= !run.state.status.is_terminal();
+                    open |= is_at_work(&run);
                     break;
                 }
                 let shipment = self.shipment(&session, &run, &known, end).await?;
@@ -198,7 +198,7 @@ impl<P: Platform> Session<P> {
     /// cost more than what a new life ships again.
     async fn held(&self, run: &Run, rev: u64, lines: u64) -> Result<(), store::Error> {
         let run_id = &run.run_id;
-        if run.state.status.is_terminal() {
+        if !is_at_work(run) {
             self.store.mark_shipped(run_id, rev, lines).await?;
         }
         let mut held = self.ship.held.borrow_mut();
@@ -230,14 +230,19 @@ impl<P: Platform> Session<P> {
             .events_since(&run.run_id, known.rev, caps::SHIP_ROWS)
             .await?;
         let more_events = events.len() as u64 >= u64::from(caps::SHIP_ROWS);
-        let whole = end >= log_end && !more_events;
+        let (steps, more_steps) = if end >= log_end {
+            self.steps_to_ship(&run.run_id, known.rev).await?
+        } else {
+            (Vec::new(), None)
+        };
+        let whole = end >= log_end && !more_events && more_steps.is_none();
         let messages = object.messages_since(&session.session_key, run.turn_index, known.rev);
         let mut messages = messages.await?;
         // The assistant's message belongs to the ending.
         messages.retain(|message| whole || message.role == store::Role::User);
         let mut shipped = as_of(run, end, whole, attempt);
         shipped.log_home = store::LogHome::D1;
-        if !shipped.state.status.is_terminal() {
+        if is_at_work(&shipped) {
             // The sweep looks after a run that wasn't shipped for so long.
             let soon = self.look_again_ms();
             shipped.state.wake_at =
@@ -247,21 +252,45 @@ impl<P: Platform> Session<P> {
             // What was emitted later goes with the next ship.
             shipped.rev = shipped.rev.min(last.rev);
         }
+        if let Some(rev) = more_steps {
+            shipped.rev = shipped.rev.min(rev);
+        }
         Ok(Shipment {
             session: session.clone(),
             run: shipped,
             from_seq,
             log,
             messages,
-            steps: if whole {
-                object
-                    .steps_since(&run.run_id, known.rev, caps::SHIP_ROWS)
-                    .await?
-            } else {
-                Vec::new()
-            },
+            steps,
             events,
         })
+    }
+
+    /// The next steps to ship by their rev; up to which rev they are all, when there are more.
+    async fn steps_to_ship(
+        &self,
+        run_id: &str,
+        rev: u64,
+    ) -> Result<(Vec<store::Step>, Option<u64>), store::Error> {
+        let limit = caps::SHIP_ROWS;
+        let mut steps = self.store.steps_since(run_id, rev, limit).await?;
+        let Some(last) = steps.last().map(|step| step.rev) else {
+            return Ok((steps, None));
+        };
+        if (steps.len() as u64) < u64::from(limit) {
+            return Ok((steps, None));
+        }
+        // Those of one commit go together: the next ship asks for what is behind a rev.
+        steps.retain(|step| step.rev < last);
+        if let Some(whole) = steps.last().map(|step| step.rev) {
+            return Ok((steps, Some(whole)));
+        }
+        let mut steps = self
+            .store
+            .steps_since(run_id, rev, 2 * caps::RUN_STEPS)
+            .await?;
+        steps.retain(|step| step.rev == last);
+        Ok((steps, Some(last)))
     }
 
     /// Rows from the first one that holds an unshipped line on; and where that row begins.
@@ -302,6 +331,14 @@ impl<P: Platform> Session<P> {
         if let Err(failure) = self.forget_storage().await {
             self.log("superseded", &failure.to_string());
         }
+    }
+}
+
+/// Somebody works on it, so it changes without being asked.
+fn is_at_work(run: &Run) -> bool {
+    match run.state.status {
+        Status::Queued | Status::Running => true,
+        Status::Suspended | Status::Completed | Status::Failed | Status::Cancelled => false,
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Caller, Platform, Reply, Session};
 use crate::caps;
 use crate::ids::EventKey;
 use crate::ports::Timer;
-use crate::store::{self, Cancel, Run, Store};
+use crate::store::{self, Cancel, Run, Status, Store};
 use crate::turn::Stop;
 use crate::wire::problem::Problem;
 use futures_util::future::{Either, select};
@@ -117,7 +117,8 @@ impl<P: Platform> Session<P> {
             .filter(|session| session.deleted_at.is_none())
             .ok_or_else(Problem::not_found)?;
         let run = self.run_at(&session.session_key, turn).await?;
-        if !run.state.status.is_terminal() {
+        // A suspended run is to be looked at when it says, not after every look.
+        if matches!(run.state.status, Status::Queued | Status::Running) {
             // A turn that has nothing to ship would be poked again and again.
             let now = self.now();
             let wake_at = now.saturating_add_unsigned(self.look_again_ms());
@@ -140,6 +141,12 @@ impl<P: Platform> Session<P> {
     ) -> Result<Reply<P>, Problem> {
         let session = self.present(caller).await?;
         let run = self.run_at(&session.session_key, turn).await?;
+        if run.state.status == Status::Suspended {
+            // The event makes the run due; an end of this life right behind it must not leave it so.
+            let soon = self.now().saturating_add_unsigned(caps::ALARM_LEAST_MS);
+            let armed = self.arm_at(soon).await;
+            armed.map_err(|failure| self.failed(&failure))?;
+        }
         let emitted = self
             .store
             .emit_event(&run.run_id, key.as_str(), payload, self.now())
@@ -150,8 +157,9 @@ impl<P: Platform> Session<P> {
             })?;
         let synced = self.store.sync().await;
         synced.map_err(|failure| self.failed(&failure))?;
+        self.tell_event(&session, &run.run_id).await;
         if emitted.accepted {
-            self.ship_soon();
+            self.keep_shipping();
         }
         Ok(Reply::Json {
             status: if emitted.accepted { 201 } else { 200 },
@@ -161,5 +169,18 @@ impl<P: Platform> Session<P> {
                 super::read::event_view(&emitted.record)
             ),
         })
+    }
+
+    /// Has whoever waits for an event look: the drain that is here, or one that takes the run over.
+    /// The event is durable, so a failure leaves it to the alarm.
+    async fn tell_event(self: &Rc<Self>, session: &store::Session, run_id: &str) {
+        match self.live(run_id) {
+            Some(live) => live.event(),
+            None => {
+                if let Err(problem) = self.revive(session).await {
+                    self.log(run_id, problem.code);
+                }
+            }
+        }
     }
 }

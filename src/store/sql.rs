@@ -319,18 +319,23 @@ pub(crate) const STEPS: &str = concat!(
 /// A run that was shipped whole and has changed since.
 pub(crate) const UNSHIPPED_AGAIN: &str = "INSERT INTO unshipped (run_id, rev, lines) \
      SELECT run_id, 0, line_count FROM runs WHERE run_id = ?1 ON CONFLICT DO NOTHING";
+/// An open run that changes may have been forgotten here while it was suspended.
+pub(crate) const UNSHIPPED_OPEN: &str = concat!(
+    "INSERT INTO unshipped (run_id, rev, lines) \
+     SELECT run_id, 0, line_count FROM runs WHERE run_id = ?1 AND status IN ",
+    open!(),
+    " ON CONFLICT DO NOTHING"
+);
 /// A hydrated open run, of which D1 has what it had.
 pub(crate) const HYDRATE_UNSHIPPED: &str =
     "INSERT OR REPLACE INTO unshipped (run_id, rev, lines) VALUES (?1, ?2, ?3)";
 pub(crate) const UNSHIPPED: &str = "SELECT u.run_id, u.rev, u.lines FROM unshipped u \
      JOIN runs r ON r.run_id = u.run_id ORDER BY r.turn_index LIMIT ?1";
-/// A run that is over and wholly in D1, which holds `?2` and `?3`, has nothing left to ship.
-pub(crate) const FORGET_SHIPPED: &str = concat!(
-    "DELETE FROM unshipped WHERE run_id = ?1 AND EXISTS (SELECT 1 FROM runs WHERE run_id = ?1 \
-     AND rev <= ?2 AND line_count <= ?3 AND status NOT IN ",
-    open!(),
-    ")"
-);
+/// A run that is over or suspended and wholly in D1, which holds `?2` and `?3`, has nothing left to
+/// ship until it changes.
+pub(crate) const FORGET_SHIPPED: &str = "DELETE FROM unshipped WHERE run_id = ?1 AND EXISTS \
+     (SELECT 1 FROM runs WHERE run_id = ?1 AND rev <= ?2 AND line_count <= ?3 \
+     AND status NOT IN ('queued','running'))";
 pub(crate) const MESSAGES_SINCE: &str = concat!(
     "SELECT ",
     message_columns!(),
@@ -339,7 +344,7 @@ pub(crate) const MESSAGES_SINCE: &str = concat!(
 pub(crate) const STEPS_SINCE: &str = concat!(
     "SELECT ",
     step_columns!(),
-    " FROM steps WHERE run_id = ?1 AND rev > ?2 ORDER BY step_index LIMIT ?3"
+    " FROM steps WHERE run_id = ?1 AND rev > ?2 ORDER BY rev, step_index LIMIT ?3"
 );
 pub(crate) const EVENTS_SINCE: &str = concat!(
     "SELECT ",

@@ -47,6 +47,18 @@ impl<D: Driver> SqlStore<D> {
         outcomes.into_iter().next().ok_or_else(|| short().into())
     }
 
+    /// In an object, what changes an open run is to be shipped: a suspended one may have been shipped
+    /// wholly, and forgotten.
+    fn with_unshipped(&self, mut batch: Vec<Statement>, run_id: &str) -> Vec<Statement> {
+        if self.section == Section::Object {
+            batch.push(Statement {
+                sql: sql::UNSHIPPED_OPEN,
+                params: vec![run_id.into()],
+            });
+        }
+        batch
+    }
+
     async fn version(&self) -> Result<u32, Error> {
         let rows = self.query(sql::READ_VERSION, vec![]).await?;
         let row = rows.into_iter().next().unwrap_or_default();
@@ -214,6 +226,7 @@ impl<D: Driver> Store for SqlStore<D> {
                 params: vec![run_id.into(), holder.into()],
             },
         ];
+        let batch = self.with_unshipped(batch, run_id);
         // Both in one transaction: an epoch read any later could be somebody else's.
         let mut outcomes = self.driver.apply(batch).await?.into_iter();
         let (taken, stands) = (outcomes.next(), outcomes.next());
@@ -354,7 +367,13 @@ impl<D: Driver> Store for SqlStore<D> {
 
     async fn request_cancel(&self, run_id: &str, cancel: &Cancel) -> Result<bool, Error> {
         let params = vec![run_id.into(), json(cancel), cancel.at.into()];
-        if self.one(sql::REQUEST_CANCEL, params).await?.changes > 0 {
+        let batch = vec![Statement {
+            sql: sql::REQUEST_CANCEL,
+            params,
+        }];
+        let batch = self.with_unshipped(batch, run_id);
+        let requested = self.driver.apply(batch).await?;
+        if requested.first().ok_or_else(short)?.changes > 0 {
             return Ok(true);
         }
         let run = self.run(run_id).await?.ok_or(Error::Missing)?;
@@ -403,6 +422,7 @@ impl<D: Driver> Store for SqlStore<D> {
                 params: vec![run_id.into(), key.into()],
             },
         ];
+        let batch = self.with_unshipped(batch, run_id);
         let outcomes = self.driver.apply(batch).await?;
         let accepted = outcomes.first().is_some_and(|insert| insert.changes > 0);
         let row = outcomes

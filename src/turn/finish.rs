@@ -3,17 +3,17 @@
 //! Owns the records of those commits. When one is made is decided in `mod.rs`. Invariant: followers
 //! are woken, and hooks told of a line, only once it is durable.
 
+use super::ending::{Ended, own_step, step_error};
 use super::{Ending, Loop, current_attempt};
-use crate::caps;
 use crate::ids;
 use crate::ports::Ports;
 use crate::store::{
-    self, Attempt, Changes, Fence, Handle, LastError, Message, MessageStatus, Role, RunOutcome,
-    RunState, Status, Step, StepDetail, Store, Transition, UpstreamCancel,
+    self, Attempt, Changes, Fence, Handle, RunState, Status, Step, Store, Transition,
+    UpstreamCancel,
 };
 use crate::turn::Hooks;
 use crate::upstream::Upstream;
-use crate::wire::{json, line};
+use crate::wire::line;
 
 impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     pub(super) async fn flush(&mut self) -> Result<(), store::Error> {
@@ -101,94 +101,31 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
 
     pub(super) async fn finish(&mut self, ending: Ending) -> Result<Status, store::Error> {
         let now = self.now();
-        let seq = self.buffer.next_seq();
-        let session = self.drain.run.session.clone();
-        let (status, message_status, why, stop_upstream) = match &ending {
-            Ending::Completed => {
-                self.buffer.push_own(line::completed(seq, &session));
-                (
-                    Status::Completed,
-                    MessageStatus::Complete,
-                    "completed",
-                    false,
-                )
-            }
+        let (ended, stop_upstream) = match &ending {
+            Ending::Completed => (Ended::Completed, false),
             Ending::Failed {
                 code,
                 message,
                 stop_upstream,
-            } => {
-                self.buffer.push_own(line::error(seq, code, message));
-                self.buffer
-                    .push_own(line::failed(seq + 1, &session, message));
-                (Status::Failed, MessageStatus::Failed, *code, *stop_upstream)
-            }
+            } => (Ended::Failed { code, message }, *stop_upstream),
             Ending::Cancelled { reason } => {
-                self.buffer
-                    .push_own(line::cancelled(seq, &session, reason.as_deref()));
-                (Status::Cancelled, MessageStatus::Partial, "cancelled", true)
+                let reason = reason.as_deref();
+                (Ended::Cancelled { reason }, true)
             }
         };
-        self.log(&status, why);
+        let status = ended.status();
+        ended.write(&mut self.buffer, &self.drain.run.session);
+        self.log(&status, ended.why());
         let text = self.text();
-        let state = self.terminal_state(&ending, status, text.len(), now);
+        let state = ended.state(&self.drain.run.state, &self.buffer, text.len(), now);
         let steps = self.last_steps(&state, now);
         let transition = Transition {
-            message: Some(self.message(&text, message_status, now)),
+            message: Some(ended.message(self.drain.run.turn_index, &text, now)),
             upstream_cancel: self.upstream_cancel(stop_upstream, now),
             state,
         };
         self.commit(steps, Some(transition)).await?;
         Ok(status)
-    }
-
-    fn terminal_state(&self, ending: &Ending, status: Status, units: usize, now: i64) -> RunState {
-        let mut state = self.drain.run.state.clone();
-        state.status = status;
-        state.outcome = Some(RunOutcome {
-            text_units: units as u64,
-            reason: match ending {
-                Ending::Cancelled { reason } => reason.clone(),
-                Ending::Completed | Ending::Failed { .. } => None,
-            },
-        });
-        state.usage = self
-            .buffer
-            .transcript()
-            .usage()
-            .filter(|usage| usage.len() <= caps::USAGE_BYTES)
-            .map(str::to_owned);
-        if let Ending::Failed { code, message, .. } = ending {
-            state.last_error = Some(LastError {
-                code: (*code).to_owned(),
-                message: message.clone(),
-                at: now,
-            });
-        }
-        state.line_count = self.buffer.next_seq();
-        state.wake_at = None;
-        state.finished_at = Some(now);
-        state
-    }
-
-    fn message(&self, text: &[u16], status: MessageStatus, now: i64) -> Message {
-        let whole = json::quote_units(text);
-        let (content, status) = if whole.len() <= caps::MESSAGE_BYTES {
-            (whole, status)
-        } else {
-            // Six bytes is the longest a unit is written with, so this many always fit.
-            let fits = text.get(..caps::MESSAGE_BYTES / 6).unwrap_or(text);
-            (json::quote_units(fits), MessageStatus::Partial)
-        };
-        Message {
-            turn_index: self.drain.run.turn_index,
-            role: Role::Assistant,
-            content,
-            status,
-            retry_of: None,
-            rev: 0,
-            created_at: now,
-        }
     }
 
     /// The answer as it may be kept: what was held back and never transformed is not.
@@ -203,7 +140,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     fn last_steps(&mut self, state: &RunState, now: i64) -> Vec<Step> {
         let completed = state.status == Status::Completed;
         let status = if completed { "completed" } else { "failed" };
-        let error = (!completed).then(|| format!(r#"{{"status":"{}"}}"#, state.status.name()));
+        let error = (!completed).then(|| step_error(state));
         let mut steps = Vec::with_capacity(2);
         if !self.drained {
             steps.push(Step {
@@ -224,19 +161,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
 
     /// The turn's own step, over.
     pub(super) fn step(&self, state: &RunState, status: &str, now: i64) -> Step {
-        Step {
-            index: 0,
-            intent: "turn".to_owned(),
-            kind: "llm".to_owned(),
-            status: status.to_owned(),
-            attempts: current_attempt(state),
-            result: (status == "completed").then(|| format!(r#"{{"lines":{}}}"#, state.line_count)),
-            error: None,
-            rev: 0,
-            started_at: self.drain.run.created_at,
-            completed_at: Some(now),
-            detail: StepDetail::default(),
-        }
+        own_step(state, status, self.drain.run.created_at, now)
     }
 
     fn upstream_cancel(&self, stop: bool, now: i64) -> Option<UpstreamCancel> {

@@ -17,6 +17,7 @@ pub struct Live {
     shipping: Rc<Wake>,
     stop: RefCell<Option<Stop>>,
     over: Cell<bool>,
+    hears_events: Cell<bool>,
     unshipped_bytes: Cell<usize>,
 }
 
@@ -39,6 +40,7 @@ impl Live {
             shipping: Rc::default(),
             stop: RefCell::default(),
             over: Cell::new(false),
+            hears_events: Cell::new(false),
             unshipped_bytes: Cell::new(0),
         })
     }
@@ -72,6 +74,18 @@ impl Live {
         drop(present);
         self.control.wake();
         self.changed.wake();
+    }
+
+    /// Whoever works on the run waits for its events: [`Live::event`] moves `control`.
+    pub(crate) fn hear_events(&self) {
+        self.hears_events.set(true);
+    }
+
+    /// The run has a new event.
+    pub fn event(&self) {
+        if self.hears_events.get() {
+            self.control.wake();
+        }
     }
 
     /// What the drain was asked.

@@ -8,6 +8,7 @@
 mod budget;
 mod buffer;
 mod commit;
+mod ending;
 mod finish;
 mod hooks;
 mod live;
@@ -19,6 +20,7 @@ mod wake;
 pub use budget::Limits;
 pub(crate) use buffer::Buffer;
 pub(crate) use commit::{CommitPolicy, Due};
+pub(crate) use ending::{Ended, own_step, step_error};
 pub use hooks::{FinishedTurn, HookError, Hooks, NoHooks, TurnIdentity};
 pub use live::{Live, Stop};
 pub use state::{Action, Ending, Fact, TurnState};
@@ -82,6 +84,8 @@ pub struct Drain<P, S, U, H> {
 pub enum Drained {
     /// The run is over.
     Finished(Status),
+    /// The run waits; whoever wakes it takes it over.
+    Suspended,
     /// Somebody else owns the run.
     Fenced,
     /// The store failed; whoever looks at the run next goes on.

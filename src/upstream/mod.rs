@@ -69,18 +69,30 @@ impl Ask {
     /// assert_eq!(ask(parts).text(), "Look:\n!");
     /// ```
     pub fn text(&self) -> String {
-        let words = |raw: &str| json::string_units(raw).map(|text| String::from_utf16_lossy(&text));
-        if let Some(text) = words(&self.message) {
-            return text;
-        }
-        let parts = json::elements(&self.message).unwrap_or_default();
-        let texts: Vec<String> = parts
-            .into_iter()
-            // A part without a text, or of another form, has no words.
-            .filter_map(|part| words(json::members(part).ok()?.get("text")?))
-            .collect();
-        texts.join("\n")
+        text_of(&self.message)
     }
+}
+
+impl HistoryMessage {
+    /// Its words, as [`Ask::text`] has those of the present message.
+    pub fn text(&self) -> String {
+        text_of(&self.content)
+    }
+}
+
+/// The words of a message's content, raw JSON.
+fn text_of(content: &str) -> String {
+    let words = |raw: &str| json::string_units(raw).map(|text| String::from_utf16_lossy(&text));
+    if let Some(text) = words(content) {
+        return text;
+    }
+    let parts = json::elements(content).unwrap_or_default();
+    let texts: Vec<String> = parts
+        .into_iter()
+        // A part without a text, or of another form, has no words.
+        .filter_map(|part| words(json::members(part).ok()?.get("text")?))
+        .collect();
+    texts.join("\n")
 }
 
 /// One earlier message.

@@ -9,6 +9,7 @@ mod history;
 mod own;
 mod retention;
 mod ship;
+mod task;
 
 use crate::support::{Answer, Client, Object, Script, TENANT, World, assert_shipped, submit};
 use steadfast::ids::EventKey;

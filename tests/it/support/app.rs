@@ -8,7 +8,9 @@ use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use steadfast::config::Vars;
-use steadfast::session::App;
+use steadfast::run::{DurableContext, Error, TaskInput};
+use steadfast::session::{App, unknown_task};
+use steadfast::tasks::research;
 use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 
 /// The name under which the world's own upstream is configured.
@@ -61,6 +63,22 @@ impl App for Own {
     fn upstream(&self, name: &str, _vars: Vars<'_>) -> Option<Speller> {
         let known = name == SPELLER && !self.inner.gone.get();
         known.then(|| Speller(self.clone()))
+    }
+
+    fn task_names(&self) -> &[&'static str] {
+        &[research::NAME]
+    }
+
+    async fn run_task<C: DurableContext, I: TaskInput>(
+        &self,
+        name: &str,
+        ctx: C,
+        input: I,
+    ) -> Result<(), Error> {
+        match name {
+            research::NAME if !self.inner.gone.get() => research::run(&ctx, &input).await,
+            name => Err(unknown_task(name)),
+        }
     }
 }
 

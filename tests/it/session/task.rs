@@ -1,0 +1,260 @@
+//! Turns that are run by a durable task.
+//!
+//! Owns that such a turn is a turn like any other, and that one which waits costs nothing until it is
+//! woken.
+
+use super::{Submit, World, submit};
+use crate::support::{Client, Object, assert_shipped, lines_of};
+use steadfast::caps;
+use steadfast::ids::EventKey;
+use steadfast::session::{Command, Page};
+use steadfast::store::Status;
+
+const QUESTION: &str = "What is 2 * (3 + 4)? the weather; 10 / 4";
+const APPROVED: &str = "3 found:\n- 2 * (3 + 4) = 14 (calculator)\n\
+    - nothing in this session about \"the weather\" (search)\n- 10 / 4 = 2.5 (calculator)\n";
+
+fn scene() -> (World, Object) {
+    let world = World::new(0);
+    world.set("UPSTREAM", "sandbox,task:research");
+    let object = world.object("s");
+    (world, object)
+}
+
+fn research() -> Submit {
+    Submit {
+        upstream: Some("task:research".to_owned()),
+        key: Some("k".to_owned()),
+        ..submit(QUESTION)
+    }
+}
+
+fn approve(object: &Object) -> Client {
+    let key = EventKey::parse("approval").unwrap();
+    object.ask(Command::Emit(0, key, "true".to_owned()))
+}
+
+fn status(object: &Object) -> Status {
+    object.dump().runs[0].0.state.status
+}
+
+/// The turn is over, approved, and everywhere the same.
+fn check_approved(world: &World, object: &Object) {
+    let dump = object.dump();
+    let (run, log, steps) = &dump.runs[0];
+    assert_eq!(run.state.status, Status::Completed, "{log}");
+    let kinds = lines_of(log);
+    assert_eq!(
+        kinds.iter().filter(|kind| *kind == "tool.result").count(),
+        3
+    );
+    let answer = serde_json::to_string(APPROVED).unwrap();
+    assert_eq!(dump.messages[1].content, answer);
+    for step in steps {
+        assert_eq!(step.status, "completed", "{step:?}");
+    }
+    assert_shipped(world, object);
+}
+
+#[test]
+fn a_task_streams_its_stages_waits_and_answers() {
+    let (world, object) = scene();
+    let client = object.submit(research());
+    world.run_for(1_000);
+    assert_eq!(client.brief(), "fresh");
+    assert_eq!(status(&object), Status::Suspended);
+    let told = client.log();
+    assert!(
+        told.ends_with(&format!(
+            "\"type\":\"session.run.suspended\",\"data\":{{\"key\":\"approval\",\"deadline\":{}}}}}\n",
+            object.dump().runs[0].0.state.wake_at.unwrap()
+        )),
+        "{told}"
+    );
+    let approval = approve(&object);
+    world.run_for(1_000);
+    assert_eq!(approval.brief(), "201");
+    assert!(client.has_ended());
+    check_approved(&world, &object);
+    assert_eq!(client.log(), object.dump().runs[0].1);
+    let again = approve(&object);
+    let replay = object.submit(research());
+    world.run_for(1_000);
+    assert_eq!(
+        (again.brief(), replay.brief()),
+        ("200".into(), "replayed".into())
+    );
+    assert_eq!(replay.log(), client.log());
+    let steps = object.ask(Command::Steps(
+        0,
+        Page {
+            limit: 50,
+            cursor: None,
+        },
+    ));
+    world.run_for(1_000);
+    let steps = steps.json();
+    let names: Vec<&str> = steps["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["intent"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "turn",
+            "plan",
+            "event:approval",
+            "answer",
+            "calculator:0",
+            "search:1",
+            "calculator:2"
+        ]
+    );
+}
+
+#[test]
+fn a_suspended_turn_polls_nothing_and_its_followers_are_let_go() {
+    let (world, object) = scene();
+    let client = object.submit(research());
+    world.run_for(1_000);
+    let deadline = object.dump().runs[0].0.state.wake_at.unwrap();
+    world.run_for(2 * caps::SUSPENDED_FOLLOW_MS);
+    assert!(client.has_ended(), "60 s behind `suspended`");
+    let waited = client.ended_at() - world.sim.now() + 2 * caps::SUSPENDED_FOLLOW_MS as i64;
+    assert!((58_000..61_000).contains(&waited), "{waited}");
+    assert_shipped(&world, &object);
+    assert_eq!(
+        object.alarm(),
+        Some(deadline),
+        "nothing before the deadline"
+    );
+    let before = object.dump().runs[0].0.clone();
+    for _ in 0..3 {
+        let turn = object.ask(Command::Turn(0));
+        world.run_for(60_000);
+        assert_eq!(turn.json()["status"], "suspended");
+    }
+    assert_eq!(object.dump().runs[0].0, before, "reading wakes nobody");
+    assert_eq!(world.sweep(), [] as [&str; 0]);
+}
+
+#[test]
+fn whoever_wakes_it_and_whenever_it_goes_on() {
+    for (life_ends, storage_lost) in [(false, false), (true, false), (true, true)] {
+        let (world, object) = scene();
+        object.submit(research());
+        world.run_for(3 * 60_000);
+        assert_eq!(status(&object), Status::Suspended);
+        if storage_lost {
+            object.lose_storage();
+        } else if life_ends {
+            object.end();
+        }
+        let approval = approve(&object);
+        world.run_for(1_000);
+        assert_eq!(approval.brief(), "201");
+        check_approved(&world, &object);
+    }
+}
+
+#[test]
+fn an_event_that_came_first_is_no_wait() {
+    let (world, object) = scene();
+    let mut slow = research();
+    slow.metadata = Some(r#"{"research":{"paceMs":500}}"#.to_owned());
+    object.submit(slow);
+    world.run_for(200);
+    assert_eq!(status(&object), Status::Running);
+    approve(&object);
+    world.run_for(2_000);
+    check_approved(&world, &object);
+    let kinds = lines_of(&object.dump().runs[0].1);
+    assert!(
+        !kinds.iter().any(|kind| kind == "session.run.suspended"),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn a_deadline_passes_and_the_alarm_wakes_the_turn() {
+    let (world, object) = scene();
+    let mut brief = research();
+    brief.metadata = Some(r#"{"research":{"approvalMs":120000}}"#.to_owned());
+    object.submit(brief);
+    world.run_for(1_000);
+    object.end();
+    world.run_for(118_000);
+    assert_eq!(status(&object), Status::Suspended);
+    world.run_for(3_000);
+    let dump = object.dump();
+    assert_eq!(dump.runs[0].0.state.status, Status::Completed);
+    assert_eq!(dump.messages[1].content, r#""No approval came in time.\n""#);
+    let handle = dump.runs[0].0.state.handle.clone().unwrap();
+    assert!(handle.waited_ms >= 119_000, "{handle:?}");
+}
+
+#[test]
+fn waiting_spends_no_budget() {
+    let (world, object) = scene();
+    world.set("TURN_TIMEOUT_MS", "5000");
+    object.submit(research());
+    world.run_for(3_600_000);
+    assert_eq!(status(&object), Status::Suspended);
+    approve(&object);
+    world.run_for(1_000);
+    check_approved(&world, &object);
+}
+
+#[test]
+fn a_suspended_turn_can_be_cancelled_and_deleted() {
+    let (world, object) = scene();
+    object.submit(research());
+    world.run_for(60_000);
+    let cancel = object.ask(Command::Cancel(0, Some("enough".to_owned())));
+    world.run_for(1_000);
+    assert_eq!(cancel.brief(), "202");
+    assert_eq!(status(&object), Status::Cancelled);
+    let late = approve(&object);
+    world.run_for(1_000);
+    assert_eq!(late.brief(), "409 turn_finished");
+    assert_shipped(&world, &object);
+
+    let (world, object) = scene();
+    object.submit(research());
+    world.run_for(60_000);
+    let delete = object.ask(Command::Delete);
+    world.run_for(60_000);
+    assert_eq!(delete.brief(), "202");
+    assert!(object.dump().runs.is_empty());
+}
+
+#[test]
+fn another_event_leaves_a_turn_suspended() {
+    let (world, object) = scene();
+    object.submit(research());
+    world.run_for(60_000);
+    let deadline = object.dump().runs[0].0.state.wake_at;
+    let key = EventKey::parse("other").unwrap();
+    object.ask(Command::Emit(0, key, "1".to_owned()));
+    world.run_for(60_000);
+    let run = object.dump().runs[0].0.clone();
+    assert_eq!(run.state.status, Status::Suspended);
+    assert_eq!(run.state.wake_at, deadline);
+    assert_eq!(object.alarm(), deadline);
+    assert_shipped(&world, &object);
+}
+
+#[test]
+fn a_task_that_the_code_no_longer_has_ends_its_turn() {
+    let (world, object) = scene();
+    object.submit(research());
+    world.run_for(60_000);
+    world.own.undeploy();
+    approve(&object);
+    world.run_for(1_000);
+    let run = object.dump().runs[0].0.clone();
+    assert_eq!(run.state.status, Status::Failed);
+    assert_eq!(run.state.last_error.unwrap().code, "unknown_task");
+}
