@@ -139,6 +139,7 @@ pub async fn start_or_resume<S: Store>(
             found: run.input_hash.clone(),
         });
     }
+    // Not left to the acquisition to refuse: a replay asks for no lease.
     if found.state.status.is_terminal() {
         return started(store, Mode::Replayed, found).await;
     }
@@ -419,8 +420,7 @@ impl End {
     }
 }
 
-/// Ends a run. The same end again changes nothing, neither the outcome nor the time; without an
-/// `outcome` one that was stored before stays.
+/// Ends a run. The same end again changes nothing, neither the outcome nor the time.
 ///
 /// # Errors
 /// [`Error::Store`] with `Fenced` when another acquisition owns the run or it ended otherwise.
@@ -438,7 +438,7 @@ pub async fn end_run<S: Store>(
     }
     let state = RunState {
         status: end.status(),
-        outcome: outcome.or_else(|| run.state.outcome.clone()),
+        outcome,
         wake_at: None,
         finished_at: Some(now),
         ..run.state.clone()
