@@ -193,22 +193,31 @@ impl<P: Ports, S: Store + Clone> TaskTurn<P, S> {
             lost: never.as_mut(),
         };
         let body = body(RunContext(Rc::clone(&journal)), input);
-        let error = match drive(&journal, body, watch).await {
-            Halt::Suspended(_) => return Ok(Drained::Suspended),
-            Halt::Broken(failure) | Halt::Ended(Err(Error::Store(failure))) => return Err(failure),
-            Halt::Ended(Ok(())) => match journal.unasked() {
-                None => return finish(&journal, Ended::Completed).await,
-                Some((place, expected)) => Error::StepDivergence {
-                    place,
-                    expected,
-                    found: "the end of the body".to_owned(),
-                },
-            },
-            Halt::Ended(Err(error)) => error,
-            Halt::Stopped(stop) => Error::Stopped(stop),
-        };
-        fail(&journal, &error).await
+        let halt = drive(&journal, body, watch).await;
+        end(&journal, halt).await
     }
+}
+
+/// What a halt of the body means for the turn.
+async fn end<P: Ports, S: Store>(
+    journal: &Journal<P, S, NoWorkspace>,
+    halt: Halt<()>,
+) -> Result<Drained, store::Error> {
+    let error = match halt {
+        Halt::Suspended(_) => return Ok(Drained::Suspended),
+        Halt::Broken(failure) | Halt::Ended(Err(Error::Store(failure))) => return Err(failure),
+        Halt::Ended(Ok(())) => match journal.unasked() {
+            None => return finish(journal, Ended::Completed).await,
+            Some((place, expected)) => Error::StepDivergence {
+                place,
+                expected,
+                found: "the end of the body".to_owned(),
+            },
+        },
+        Halt::Ended(Err(error)) => error,
+        Halt::Stopped(stop) => Error::Stopped(stop),
+    };
+    fail(journal, &error).await
 }
 
 /// Ends the turn with what its task came to.
