@@ -10,6 +10,7 @@ use super::journal::{Journal, Settings};
 use super::lease::{Acquired, keep};
 use super::ops::RunContext;
 use super::options::{RunEnd, RunMode, RunOptions};
+use super::patience::patiently;
 use super::workspace::{NoWorkspace, Workspace, abort_key, cleanup_key, resume_key, start_key};
 use crate::caps;
 use crate::ids::RunId;
@@ -106,8 +107,7 @@ where
             };
             let ended = driven.drive(workspace, *run, body).await;
             if driven.is_to_free(&ended) {
-                // The lease lapses by itself when this fails too.
-                store.release(&acquired.run_id, acquired.fence).await.ok();
+                free(store, &acquired).await;
             }
             ended
         }
@@ -134,34 +134,42 @@ async fn open<P: Ports, S: Store>(
     for _ in 0..LOOKS {
         let now = ports.now_ms();
         let new = record(&run_id, options, &hash, &holder, now)?;
-        if store.create(&new).await? == Begun::Begun {
+        // A repeat whose first try was stored is told that the id is taken: by ourselves.
+        if patiently(ports, async || store.create(&new).await).await? == Begun::Begun {
             let acquired = acquired(Fence { epoch: new.epoch }, now);
             return Ok(Opened::Open(Box::new(new), acquired, RunMode::Fresh));
         }
-        let found = store.run(run_id.as_str()).await?;
+        let found = patiently(ports, async || store.run(run_id.as_str()).await).await?;
         let found = found.ok_or(store::Error::Missing)?;
         if found.input_hash != hash {
             return Err(Error::ManifestMismatch);
         }
+        let is_ours = |lease: &Lease| lease.holder == holder;
+        let mode = match &found.lease {
+            Some(lease) if found.epoch == new.epoch && is_ours(lease) => RunMode::Fresh,
+            Some(_) | None => RunMode::Resumed,
+        };
         let until = options.lease.until(now);
         let fence = match found.state.status {
             Status::Completed => return Ok(Opened::Over(Box::new(found))),
             Status::Failed if may_reopen(&found, options) => {
                 let attempt = next_attempt(&found, now);
-                store.reopen(&found, &attempt, &holder, until, now).await
+                let reopen = async || store.reopen(&found, &attempt, &holder, until, now).await;
+                patiently(ports, reopen).await
             }
             status @ (Status::Failed | Status::Cancelled) => return Err(Error::Over { status }),
             Status::Queued | Status::Running | Status::Suspended => {
                 let policy = Policy::WhenFree { until };
-                store.acquire(run_id.as_str(), policy, &holder, now).await
+                let id = run_id.as_str();
+                let acquire = async || store.acquire(id, policy.clone(), &holder, now).await;
+                patiently(ports, acquire).await
             }
         };
         match fence {
             Ok(fence) => {
-                let run = store.run(run_id.as_str()).await?;
-                let run = run.ok_or(store::Error::Missing)?;
                 let acquired = acquired(fence, now);
-                return Ok(Opened::Open(Box::new(run), acquired, RunMode::Resumed));
+                let run = taken(ports, store, &acquired).await?;
+                return Ok(Opened::Open(Box::new(run), acquired, mode));
             }
             // It ended, or was opened, while we looked.
             Err(store::Error::Fenced) => {}
@@ -171,6 +179,25 @@ async fn open<P: Ports, S: Store>(
     Err(Error::LeaseHeld {
         until: options.lease.until(ports.now_ms()),
     })
+}
+
+/// The run as it is behind its acquisition, which is given up when the run can't be read.
+async fn taken<P: Ports, S: Store>(
+    ports: &P,
+    store: &S,
+    acquired: &Acquired,
+) -> Result<Run, store::Error> {
+    let run = patiently(ports, async || store.run(&acquired.run_id).await).await;
+    let run = run.and_then(|run| run.ok_or(store::Error::Missing));
+    if run.is_err() {
+        free(store, acquired).await;
+    }
+    run
+}
+
+async fn free<S: Store>(store: &S, acquired: &Acquired) {
+    // The lease lapses by itself when this fails too.
+    store.release(&acquired.run_id, acquired.fence).await.ok();
 }
 
 fn not_json(why: Invalid) -> Error {

@@ -8,12 +8,13 @@
 use super::durable::given_up;
 use super::error::{Error, Place, Stop};
 use super::lines::{Lines, QueuedLine};
+use super::patience::patiently;
 use super::replay::RUNNING;
 use crate::caps;
 use crate::ports::Ports;
 use crate::store::{self, Changes, Fence, Run, Status, Step, Store, Transition};
 use crate::turn::{Buffer, CommitPolicy, Due, Live, Wake};
-use futures_util::future::select;
+use futures_util::future::{pending, select};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -84,6 +85,7 @@ pub(super) struct State {
     /// Waits under way, by index.
     pub waiting: BTreeMap<u32, Waiting>,
     stop: Option<Stop>,
+    broken: Option<store::Error>,
 }
 
 /// A wait under way.
@@ -108,14 +110,16 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         run: Run,
         live: Option<Rc<Live>>,
     ) -> Result<Rc<Self>, store::Error> {
-        let buffer = Buffer::recover(&store, &run.run_id, ATTEMPT).await?;
+        let log = async || Buffer::recover(&store, &run.run_id, ATTEMPT).await;
+        let buffer = patiently(&ports, log).await?;
         let mut state = State {
             next_named: NAMED_FROM,
             ..State::default()
         };
         let mut from = settings.first_index;
         loop {
-            let page = store.steps(&run.run_id, from, caps::LIST_LIMIT).await?;
+            let page = async || store.steps(&run.run_id, from, caps::LIST_LIMIT).await;
+            let page = patiently(&ports, page).await?;
             let Some(last) = page.last() else { break };
             from = last.index.saturating_add(1);
             for step in page {
@@ -171,6 +175,17 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
 
     pub fn stopped(&self) -> Option<Stop> {
         self.state.borrow().stop.clone()
+    }
+
+    /// Breaks the run over a failure of the store, which is nothing that a body may see: a replay
+    /// would not show it. Never completes; the driver halts.
+    pub async fn break_off<T>(&self, failure: store::Error) -> T {
+        self.state.borrow_mut().broken.get_or_insert(failure);
+        pending().await
+    }
+
+    pub fn broken(&self) -> Option<store::Error> {
+        self.state.borrow().broken.clone()
     }
 
     /// The next position of the body, and where it is stored.
@@ -402,29 +417,19 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         Ok(())
     }
 
-    /// Commits, again and again while nobody can say whether it was.
+    /// Commits, again where nobody can say whether it was: the store recognises its own.
     async fn commit_surely(&self, expect: u64, changes: &Changes) -> Result<(), store::Error> {
         let (run_id, fence) = {
             let run = self.run.borrow();
             (run.run_id.clone(), Fence { epoch: run.epoch })
         };
-        let mut tries = 0;
-        loop {
+        patiently(&self.ports, async || {
             let now = self.now();
-            let committed = self
-                .store
+            self.store
                 .commit(&self.session_key, &run_id, fence, expect, changes, now)
-                .await;
-            match committed {
-                Err(store::Error::Unavailable(failure))
-                    if failure.unknown && tries < caps::COMMIT_TRIES =>
-                {
-                    self.ports.sleep(caps::COMMIT_RETRY_MS << tries).await;
-                    tries += 1;
-                }
-                committed => return committed,
-            }
-        }
+                .await
+        })
+        .await
     }
 
     /// A suspended run goes on: the time it waited is no part of its budget.

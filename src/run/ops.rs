@@ -9,6 +9,7 @@ use super::context::DurableContext;
 use super::error::{Error, Place, StepError};
 use super::journal::Journal;
 use super::lines::QueuedLine;
+use super::patience::patiently;
 use super::replay::{Asked, COMPLETED, FAILED, RUNNING, Recall, recall};
 use super::step::{Scope, StepKind, StepOptions};
 use super::wait::Until;
@@ -441,11 +442,15 @@ impl<P: Ports, S: Store, W: Workspace> DurableContext for RunContext<P, S, W> {
             return Ok(false);
         }
         let _active = self.activate();
-        let now = journal.now();
-        let emitted = journal
-            .store
-            .emit_event(&journal.run_id(), key.as_str(), &payload, now)
-            .await?;
+        let (run_id, now) = (journal.run_id(), journal.now());
+        let emit = async || {
+            let store = &journal.store;
+            store.emit_event(&run_id, key.as_str(), &payload, now).await
+        };
+        let emitted = match patiently(&journal.ports, emit).await {
+            Ok(emitted) => emitted,
+            Err(failure) => journal.break_off(failure).await,
+        };
         journal.tick.wake();
         Ok(emitted.accepted)
     }

@@ -8,6 +8,7 @@ use super::error::{Error, Stop};
 use super::journal::{Journal, Waiting};
 use super::lines::QueuedLine;
 use super::ops::{By, RunContext, error_json, event_key, read, step_key};
+use super::patience::patiently;
 use super::replay::{COMPLETED, FAILED, RUNNING, Recall};
 use super::step::StepKind;
 use super::workspace::Workspace;
@@ -72,7 +73,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         let mut active = Some(active);
         loop {
             let seen = journal.tick.generation();
-            if let Some(over) = self.look(&mut step, &until).await? {
+            if let Some(over) = self.look(&mut step, &until).await {
                 return over;
             }
             if step.attempts == 0 {
@@ -103,15 +104,16 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
     }
 
     /// Whether a wait is over, and if so how; that is recorded.
-    async fn look(
-        &self,
-        step: &mut Step,
-        until: &Until<'_>,
-    ) -> Result<Option<Result<String, Error>>, Error> {
+    async fn look(&self, step: &mut Step, until: &Until<'_>) -> Option<Result<String, Error>> {
         let journal = self.journal();
         let payload = match until {
             Until::Event { key, .. } => {
-                let event = journal.store.event(&journal.run_id(), key.as_str()).await?;
+                let run_id = journal.run_id();
+                let look = async || journal.store.event(&run_id, key.as_str()).await;
+                let event = match patiently(&journal.ports, look).await {
+                    Ok(event) => event,
+                    Err(failure) => journal.break_off(failure).await,
+                };
                 let in_time = event.filter(|event| {
                     let deadline = step.detail.deadline;
                     deadline.is_none_or(|deadline| event.emitted_at <= deadline)
@@ -126,7 +128,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             (Some(payload), _) => Ok(payload),
             (None, Until::Time(_)) if is_late => Ok("null".to_owned()),
             (None, Until::Event { .. }) if is_late => Err(timed_out(until)),
-            (None, _) => return Ok(None),
+            (None, _) => return None,
         };
         step.attempts = step.attempts.max(1);
         step.completed_at = Some(now);
@@ -159,7 +161,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
                 },
             });
         journal.put(step.clone(), told.into_iter().collect()).await;
-        Ok(Some(over))
+        Some(over)
     }
 
     pub(super) async fn event<T: DeserializeOwned>(
