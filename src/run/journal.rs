@@ -10,6 +10,7 @@ use super::error::{Error, Place, Stop};
 use super::lines::{Lines, QueuedLine};
 use super::patience::patiently;
 use super::replay::RUNNING;
+use super::slots::Slots;
 use crate::caps;
 use crate::ports::Ports;
 use crate::store::{self, Changes, Fence, Run, Status, Step, Store, Transition};
@@ -53,8 +54,10 @@ pub(super) struct Journal<P, S, W> {
     buffer: RefCell<Buffer>,
     /// Something is to be written.
     queued: Rc<Wake>,
-    /// Something was written, or a slot is free.
+    /// Something was written.
     pub moved: Rc<Wake>,
+    /// Places of step bodies.
+    pub slots: Slots,
     /// Waits look again.
     pub tick: Rc<Wake>,
     /// The waits are others than before.
@@ -80,8 +83,6 @@ pub(super) struct State {
     written: u64,
     /// Calls of the context under way, waits that wait not among them.
     pub active: usize,
-    /// Step bodies under way.
-    pub running: usize,
     /// Waits under way, by index.
     pub waiting: BTreeMap<u32, Waiting>,
     stop: Option<Stop>,
@@ -127,6 +128,7 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
             }
         }
         Ok(Rc::new(Journal {
+            slots: Slots::new(settings.max_parallel),
             ports,
             store,
             workspace,
@@ -170,7 +172,6 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
     /// The first reason stands.
     pub fn stop(&self, stop: Stop) {
         self.state.borrow_mut().stop.get_or_insert(stop);
-        self.moved.wake();
     }
 
     pub fn stopped(&self) -> Option<Stop> {

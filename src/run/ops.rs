@@ -43,16 +43,12 @@ pub(super) enum By<'a> {
     Name(&'a str),
 }
 
-/// A counter raised for as long as this lives.
-pub(super) struct Raised<'a, P: Ports, S: Store, W: Workspace> {
-    journal: &'a Journal<P, S, W>,
-    lower: fn(&Journal<P, S, W>),
-}
+/// A call that is under way for as long as this lives.
+pub(super) struct Active<'a, P: Ports, S: Store, W: Workspace>(&'a Journal<P, S, W>);
 
-impl<P: Ports, S: Store, W: Workspace> Drop for Raised<'_, P, S, W> {
+impl<P: Ports, S: Store, W: Workspace> Drop for Active<'_, P, S, W> {
     fn drop(&mut self) {
-        (self.lower)(self.journal);
-        self.journal.moved.wake();
+        self.0.state.borrow_mut().active -= 1;
     }
 }
 
@@ -107,13 +103,10 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         }
     }
 
-    pub(super) fn activate(&self) -> Raised<'_, P, S, W> {
+    pub(super) fn activate(&self) -> Active<'_, P, S, W> {
         let journal = self.journal();
         journal.state.borrow_mut().active += 1;
-        Raised {
-            journal,
-            lower: |journal| journal.state.borrow_mut().active -= 1,
-        }
+        Active(journal)
     }
 
     /// What is recorded of a call. A run that is over has all its records.
@@ -206,7 +199,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         let journal = self.journal();
         loop {
             self.wait_for_retry(&step).await;
-            let slot = self.slot().await;
+            let slot = journal.slots.take().await;
             if is_interrupted_too_often(&step) {
                 let error = StepError::new(
                     "step_interrupted",
@@ -298,26 +291,6 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             && left > 0
         {
             journal.ports.sleep(left).await;
-        }
-    }
-
-    /// A place among the step bodies that run at once.
-    async fn slot(&self) -> Raised<'_, P, S, W> {
-        let journal = self.journal();
-        loop {
-            let since = journal.moved.generation();
-            {
-                let mut state = journal.state.borrow_mut();
-                if state.running < journal.settings.max_parallel {
-                    state.running += 1;
-                    break;
-                }
-            }
-            journal.moved.changed(since).await;
-        }
-        Raised {
-            journal,
-            lower: |journal| journal.state.borrow_mut().running -= 1,
         }
     }
 
