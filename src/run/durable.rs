@@ -189,10 +189,24 @@ async fn taken<P: Ports, S: Store>(
 ) -> Result<Run, store::Error> {
     let run = patiently(ports, async || store.run(&acquired.run_id).await).await;
     let run = run.and_then(|run| run.ok_or(store::Error::Missing));
-    if run.is_err() {
-        free(store, acquired).await;
+    let mut run = match run {
+        Ok(run) => run,
+        Err(failure) => {
+            free(store, acquired).await;
+            return Err(failure);
+        }
+    };
+    let attempt = run.state.attempts.last().map_or(1, |last| last.number);
+    // What an earlier attempt waited is no part of this one's time.
+    if run
+        .state
+        .handle
+        .as_ref()
+        .is_none_or(|handle| handle.attempt != attempt)
+    {
+        run.state.handle = Some(Handle::new(run.run_id.clone(), attempt));
     }
-    run
+    Ok(run)
 }
 
 async fn free<S: Store>(store: &S, acquired: &Acquired) {
@@ -355,7 +369,7 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         let watch = Watch {
             control: Rc::clone(&cancel.wake),
             stopped: &stopped,
-            timeout_ms: Some(self.options.timeout_ms),
+            timeout_ms: Some(self.timeout_ms(&journal)),
             waits: self.options.waits,
             lost: lost.as_mut(),
         };
@@ -384,6 +398,15 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
             Halt::Suspended(wake_at) => Ok(RunEnd::Suspended { wake_at }),
             Halt::Broken(failure) => Err(failure.into()),
         }
+    }
+
+    /// The run's time from its creation on: an attempt that was opened later has the whole of it.
+    fn timeout_ms<W: Workspace>(&self, journal: &Journal<P, S, W>) -> u64 {
+        let run = journal.run.borrow();
+        let opened_at = run.state.attempts.last().map(|attempt| attempt.started_at);
+        let before = opened_at.map_or(0, |at| at.saturating_sub(run.created_at));
+        let timeout_ms = self.options.timeout_ms;
+        timeout_ms.saturating_add(u64::try_from(before).unwrap_or(0))
     }
 
     /// Records what the run comes to, where that is its end; the error to return.
