@@ -60,7 +60,7 @@ pub(super) struct Journal<P, S, W> {
     pub slots: Slots,
     /// Waits look again.
     pub tick: Rc<Wake>,
-    /// The waits are others than before.
+    /// The waits are others than before, or the run is.
     pub waits_changed: Rc<Wake>,
     writing: Cell<bool>,
     /// A branch of a join is being polled.
@@ -411,6 +411,10 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         }
         if let Some(live) = &self.live {
             live.committed(bytes, transitioned);
+        }
+        if transitioned {
+            // The run's time stands still or goes on from here.
+            self.waits_changed.wake();
         }
         if too_large {
             self.stop(Stop::TooLarge);
