@@ -20,8 +20,10 @@ use crate::store::{
     RunState, Status, Step, Store,
 };
 use futures_util::future::{Either, select};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 /// A run that may be driven, or one that is over.
 enum Opened {
@@ -321,11 +323,36 @@ where
         None,
     )
     .await?;
-    let value = body(RunContext(journal)).await?;
+    let mut body = pin!(body(RunContext(Rc::clone(&journal))));
+    let value = poll_fn(|cx| {
+        let pauses = journal.pauses.get();
+        match (body.as_mut().poll(cx), journal.unanswered()) {
+            (Poll::Ready(ended), _) => Poll::Ready(ended),
+            // Nothing else goes on in a replay, so it would stay so.
+            (Poll::Pending, Some(diverged)) if pauses == journal.pauses.get() => {
+                Poll::Ready(Err(diverged))
+            }
+            (Poll::Pending, _) => Poll::Pending,
+        }
+    })
+    .await?;
+    ends_early(&journal)?;
     Ok(RunEnd::Completed {
         value,
         mode: RunMode::Replayed,
     })
+}
+
+/// Refuses an end that comes before all that is recorded was asked for.
+fn ends_early<P: Ports, S: Store, W>(journal: &Journal<P, S, W>) -> Result<(), Error> {
+    match journal.unasked() {
+        None => Ok(()),
+        Some((place, expected)) => Err(Error::StepDivergence {
+            place,
+            expected,
+            found: "the end of the body".to_owned(),
+        }),
+    }
 }
 
 /// A run that this worker holds.
@@ -377,12 +404,7 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         let halt = drive(&journal, body, watch).await;
         match halt {
             Halt::Ended(Ok(value)) => {
-                if let Some((place, expected)) = journal.unasked() {
-                    let error = Error::StepDivergence {
-                        place,
-                        expected,
-                        found: "the end of the body".to_owned(),
-                    };
+                if let Err(error) = ends_early(&journal) {
                     return Err(self.end(&journal, Err(error)).await);
                 }
                 match self.finish(&journal, Status::Completed, None).await {
@@ -494,9 +516,8 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
                 at: now,
             });
         }
-        if let Some(error) = error {
-            journal.give_up_unfinished(error.code(), now);
-        }
+        // Behind a success there are those that the body dropped.
+        journal.give_up_unfinished(error.map_or("dropped", Error::code), now);
         let transition = journal.transition(state);
         journal.commit(Some(transition)).await?;
         let run_id = &self.acquired.run_id;

@@ -18,8 +18,10 @@ use crate::turn::{Buffer, CommitPolicy, Due, Live, Wake};
 use futures_util::future::{pending, select};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 /// What a run is driven by.
 #[derive(Clone, Debug)]
@@ -67,6 +69,8 @@ pub(super) struct Journal<P, S, W> {
     pub in_branch: Cell<u32>,
     /// A step's body is being polled.
     pub in_step: Cell<u32>,
+    /// How often a call paused, only to go on at once.
+    pub pauses: Cell<u64>,
 }
 
 /// What changes while a run is at work.
@@ -87,6 +91,8 @@ pub(super) struct State {
     pub waiting: BTreeMap<u32, Waiting>,
     stop: Option<Stop>,
     broken: Option<store::Error>,
+    /// What a replay was asked for that the record has no end of.
+    unanswered: Option<Error>,
 }
 
 /// A wait under way.
@@ -145,6 +151,7 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
             writing: Cell::new(false),
             in_branch: Cell::new(0),
             in_step: Cell::new(0),
+            pauses: Cell::new(0),
         }))
     }
 
@@ -187,6 +194,32 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
 
     pub fn broken(&self) -> Option<store::Error> {
         self.state.borrow().broken.clone()
+    }
+
+    /// A call of a replay that the record has no end of, as of a branch that lost a race and was
+    /// dropped: it never completes, and only a body that comes to nothing without it has diverged.
+    pub async fn leave_unanswered<T>(&self, divergence: Error) -> T {
+        self.state.borrow_mut().unanswered.get_or_insert(divergence);
+        pending().await
+    }
+
+    pub fn unanswered(&self) -> Option<Error> {
+        self.state.borrow().unanswered.clone()
+    }
+
+    /// Lets whatever runs beside this call be polled while it is under way. A recorded call takes no
+    /// time otherwise, and what stands beside it would not be refused as it was at first.
+    pub async fn pause(&self) {
+        let mut paused = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut paused, true) {
+                return Poll::Ready(());
+            }
+            self.pauses.set(self.pauses.get() + 1);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The next position of the body, and where it is stored.

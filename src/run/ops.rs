@@ -109,8 +109,8 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         Active(journal)
     }
 
-    /// What is recorded of a call. A run that is over has all its records.
-    pub(super) fn recall(
+    /// What is recorded of a call.
+    pub(super) async fn recall(
         &self,
         place: &Place,
         index: u32,
@@ -125,13 +125,17 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             run_attempt: journal.run_attempt(),
         };
         let recalled = recall(journal.known(index).as_ref(), asked)?;
+        if let Place::Position(_) = place {
+            journal.pause().await;
+        }
         match recalled {
             Recall::Begin | Recall::Again(_) if journal.settings.read_only => {
-                Err(Error::StepDivergence {
+                let divergence = Error::StepDivergence {
                     place: place.clone(),
                     expected: "the end of the run".to_owned(),
                     found: intent.to_owned(),
-                })
+                };
+                Ok(journal.leave_unanswered(divergence).await)
             }
             recalled => Ok(recalled),
         }
@@ -172,7 +176,10 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         })?;
         let (place, index) = self.enter(by, intent)?;
         let _active = self.activate();
-        let step = match self.recall(&place, index, intent, input_hash.as_deref())? {
+        let step = match self
+            .recall(&place, index, intent, input_hash.as_deref())
+            .await?
+        {
             Recall::Result(text) => return read(intent, &text),
             Recall::Failed(failure) => return Err(failed(intent, &failure)),
             Recall::Begin => {
@@ -327,7 +334,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
     {
         let (place, index) = self.enter(By::Position, intent)?;
         let _active = self.activate();
-        if let Recall::Result(text) = self.recall(&place, index, intent, None)? {
+        if let Recall::Result(text) = self.recall(&place, index, intent, None).await? {
             return read(intent, &text);
         }
         let value = value();

@@ -59,7 +59,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         let intent = until.intent();
         let (place, index) = self.enter(by, &intent)?;
         let active = self.activate();
-        let mut step = match self.recall(&place, index, &intent, None)? {
+        let mut step = match self.recall(&place, index, &intent, None).await? {
             Recall::Result(text) => return Ok(text),
             Recall::Failed(_) => return Err(timed_out(&until)),
             // A wait that timed out in an earlier attempt of the run begins anew.
