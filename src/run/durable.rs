@@ -56,7 +56,7 @@ const LOOKS: usize = 4;
 ///     Ok(label.len())
 /// })
 /// .await?;
-/// assert!(matches!(end, RunEnd::Completed { value: 25, .. }));
+/// assert!(matches!(end, RunEnd::Completed { value: 26, .. }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })
 /// # .unwrap();

@@ -221,7 +221,8 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             self.put(step.clone()).await;
             let scope = Scope {
                 attempt: step.attempts,
-                idempotency_key: format!("{}:{}", journal.run_id(), step_key(&step)),
+                // No run's id and no name has a slash in it.
+                idempotency_key: format!("{}/{}", journal.run_id(), step_key(&step)),
             };
             let outcome = self
                 .bounded(options, within(&journal.in_step, f(scope)))
@@ -528,11 +529,11 @@ fn is_interrupted_too_often(step: &Step) -> bool {
     step.attempts.saturating_sub(last) >= caps::STEP_INTERRUPTIONS
 }
 
-/// A step's part of a key: its name or its place.
-pub(super) fn step_key(step: &Step) -> String {
+/// A step's part of a key: its name, or its place as no name can be written.
+fn step_key(step: &Step) -> String {
     match &step.detail.name {
         Some(name) => name.clone(),
-        None => step.index.to_string(),
+        None => format!("#{}", step.index),
     }
 }
 

@@ -7,7 +7,7 @@
 use super::error::{Error, Stop};
 use super::journal::{Journal, Waiting};
 use super::lines::QueuedLine;
-use super::ops::{By, RunContext, error_json, event_key, read, step_key};
+use super::ops::{By, RunContext, error_json, event_key, read};
 use super::patience::patiently;
 use super::replay::{COMPLETED, FAILED, RUNNING, Recall};
 use super::step::StepKind;
@@ -38,6 +38,15 @@ impl Until<'_> {
         match self {
             Until::Event { .. } => StepKind::Event,
             Until::Time(_) => StepKind::Deterministic,
+        }
+    }
+
+    /// What lines call it.
+    fn told_as(&self, step: &Step) -> String {
+        match (self, &step.detail.name) {
+            (Until::Event { key, .. }, _) => key.as_str().to_owned(),
+            (Until::Time(_), Some(name)) => format!("sleep:{name}"),
+            (Until::Time(_), None) => format!("sleep:{}", step.index),
         }
     }
 
@@ -82,10 +91,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
                 continue;
             }
             let waiting = Waiting {
-                key: match &until {
-                    Until::Event { key, .. } => key.as_str().to_owned(),
-                    Until::Time(_) => format!("sleep:{}", step_key(&step)),
-                },
+                key: until.told_as(&step),
                 deadline: step.detail.deadline,
                 seen,
             };
@@ -155,10 +161,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             .has_told_wait(step.index)
             .then(|| QueuedLine::Awakened {
                 index: step.index,
-                key: match until {
-                    Until::Event { key, .. } => key.as_str().to_owned(),
-                    Until::Time(_) => format!("sleep:{}", step_key(step)),
-                },
+                key: until.told_as(step),
             });
         journal.put(step.clone(), told.into_iter().collect()).await;
         Some(over)
