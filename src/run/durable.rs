@@ -247,6 +247,12 @@ fn record(
     now: i64,
 ) -> Result<Run, Error> {
     let request = super::canonical::to_json(&options.manifest).map_err(not_json)?;
+    if request.len() > caps::MANIFEST_BYTES {
+        return Err(Error::TooLarge {
+            what: "the manifest",
+            max: caps::MANIFEST_BYTES,
+        });
+    }
     Ok(Run {
         run_id: run_id.as_str().to_owned(),
         tenant: String::new(),
@@ -368,7 +374,8 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
     /// Whether the run is open and still ours: nobody should have to wait for the lease to lapse.
     fn is_to_free<T>(&self, ended: &Result<RunEnd<T>, Error>) -> bool {
         match ended {
-            Ok(RunEnd::Suspended { .. }) | Err(Error::Store(_)) => true,
+            // A lease that is held is another run's, which the body waits for.
+            Ok(RunEnd::Suspended { .. }) | Err(Error::Store(_) | Error::LeaseHeld { .. }) => true,
             Err(Error::Failed { code, .. }) => code == "workspace_failed",
             Ok(RunEnd::Completed { .. }) | Err(_) => false,
         }
