@@ -227,9 +227,13 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             let outcome = self
                 .bounded(options, within(&journal.in_step, f(scope)))
                 .await;
-            match outcome.and_then(|value| result_text(&value)) {
-                Ok(text) => {
-                    step.detail.workspace = self.checkpoint(&step).await?;
+            let saved = match outcome.and_then(|value| result_text(&value)) {
+                Ok(text) => self.checkpoint(&step).await.map(|saved| (text, saved)),
+                Err(error) => Err(error),
+            };
+            match saved {
+                Ok((text, saved)) => {
+                    step.detail.workspace = saved;
                     step.result = Some(text.clone());
                     COMPLETED.clone_into(&mut step.status);
                     step.completed_at = Some(journal.now());
@@ -321,12 +325,13 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         }
     }
 
-    /// The workspace's state behind a step: saved before the step's record, which refers to it.
-    async fn checkpoint(&self, step: &Step) -> Result<Option<String>, Error> {
+    /// The workspace's state behind a step: saved before the step's record, which refers to it. What
+    /// can't be saved can't be brought back, so that the attempt has failed.
+    async fn checkpoint(&self, step: &Step) -> Result<Option<String>, StepError> {
         let journal = self.journal();
         let key = checkpoint_key(&journal.run_id(), journal.run_attempt(), &step_key(step));
         let saved = journal.workspace.checkpoint(&key).await;
-        saved.map_err(|failure| Error::failed("workspace_failed", failure.message))
+        saved.map_err(|failure| StepError::new("workspace_failed", failure.message))
     }
 
     async fn deterministic<T>(&self, intent: &str, value: impl FnOnce() -> T) -> Result<T, Error>
