@@ -182,6 +182,8 @@ pub const LEASE_MS: u64 = 30_000;
 pub const STEP_RESULT_BYTES: usize = 1024 * 1024;
 /// Steps of a run by position, and as many by name: a replay reads them all.
 pub const RUN_STEPS: u32 = 10_000;
+/// A manifest as it is stored, which a row has beside a handle and attempts: as a turn's request.
+pub const MANIFEST_BYTES: usize = REQUEST_BODY_BYTES;
 /// Step bodies of a run at once: what a Worker may have of open connections is little more.
 pub const MAX_PARALLEL: usize = 8;
 /// Failed attempts that a step keeps, and so the most that a policy may ask for.

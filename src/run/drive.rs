@@ -148,6 +148,9 @@ fn look<P: Ports, S: Store, W: Workspace, T>(
     if let Poll::Ready(ended) = body.as_mut().poll(cx) {
         return Poll::Ready(Look::Halt(Halt::Ended(ended)));
     }
+    if let Some(failure) = journal.broken() {
+        return Poll::Ready(Look::Halt(Halt::Broken(failure)));
+    }
     if let Poll::Ready(failure) = writer.as_mut().poll(cx) {
         return Poll::Ready(Look::Halt(Halt::Broken(failure)));
     }

@@ -10,6 +10,7 @@ use super::journal::{Journal, Settings};
 use super::lease::{Acquired, keep};
 use super::ops::RunContext;
 use super::options::{RunEnd, RunMode, RunOptions};
+use super::patience::patiently;
 use super::workspace::{NoWorkspace, Workspace, abort_key, cleanup_key, resume_key, start_key};
 use crate::caps;
 use crate::ids::RunId;
@@ -19,8 +20,10 @@ use crate::store::{
     RunState, Status, Step, Store,
 };
 use futures_util::future::{Either, select};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 /// A run that may be driven, or one that is over.
 enum Opened {
@@ -53,7 +56,7 @@ const LOOKS: usize = 4;
 ///     Ok(label.len())
 /// })
 /// .await?;
-/// assert!(matches!(end, RunEnd::Completed { value: 25, .. }));
+/// assert!(matches!(end, RunEnd::Completed { value: 26, .. }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })
 /// # .unwrap();
@@ -106,8 +109,7 @@ where
             };
             let ended = driven.drive(workspace, *run, body).await;
             if driven.is_to_free(&ended) {
-                // The lease lapses by itself when this fails too.
-                store.release(&acquired.run_id, acquired.fence).await.ok();
+                free(store, &acquired).await;
             }
             ended
         }
@@ -134,34 +136,42 @@ async fn open<P: Ports, S: Store>(
     for _ in 0..LOOKS {
         let now = ports.now_ms();
         let new = record(&run_id, options, &hash, &holder, now)?;
-        if store.create(&new).await? == Begun::Begun {
+        // A repeat whose first try was stored is told that the id is taken: by ourselves.
+        if patiently(ports, async || store.create(&new).await).await? == Begun::Begun {
             let acquired = acquired(Fence { epoch: new.epoch }, now);
             return Ok(Opened::Open(Box::new(new), acquired, RunMode::Fresh));
         }
-        let found = store.run(run_id.as_str()).await?;
+        let found = patiently(ports, async || store.run(run_id.as_str()).await).await?;
         let found = found.ok_or(store::Error::Missing)?;
         if found.input_hash != hash {
             return Err(Error::ManifestMismatch);
         }
+        let is_ours = |lease: &Lease| lease.holder == holder;
+        let mode = match &found.lease {
+            Some(lease) if found.epoch == new.epoch && is_ours(lease) => RunMode::Fresh,
+            Some(_) | None => RunMode::Resumed,
+        };
         let until = options.lease.until(now);
         let fence = match found.state.status {
             Status::Completed => return Ok(Opened::Over(Box::new(found))),
             Status::Failed if may_reopen(&found, options) => {
                 let attempt = next_attempt(&found, now);
-                store.reopen(&found, &attempt, &holder, until, now).await
+                let reopen = async || store.reopen(&found, &attempt, &holder, until, now).await;
+                patiently(ports, reopen).await
             }
             status @ (Status::Failed | Status::Cancelled) => return Err(Error::Over { status }),
             Status::Queued | Status::Running | Status::Suspended => {
                 let policy = Policy::WhenFree { until };
-                store.acquire(run_id.as_str(), policy, &holder, now).await
+                let id = run_id.as_str();
+                let acquire = async || store.acquire(id, policy.clone(), &holder, now).await;
+                patiently(ports, acquire).await
             }
         };
         match fence {
             Ok(fence) => {
-                let run = store.run(run_id.as_str()).await?;
-                let run = run.ok_or(store::Error::Missing)?;
                 let acquired = acquired(fence, now);
-                return Ok(Opened::Open(Box::new(run), acquired, RunMode::Resumed));
+                let run = taken(ports, store, &acquired).await?;
+                return Ok(Opened::Open(Box::new(run), acquired, mode));
             }
             // It ended, or was opened, while we looked.
             Err(store::Error::Fenced) => {}
@@ -171,6 +181,39 @@ async fn open<P: Ports, S: Store>(
     Err(Error::LeaseHeld {
         until: options.lease.until(ports.now_ms()),
     })
+}
+
+/// The run as it is behind its acquisition, which is given up when the run can't be read.
+async fn taken<P: Ports, S: Store>(
+    ports: &P,
+    store: &S,
+    acquired: &Acquired,
+) -> Result<Run, store::Error> {
+    let run = patiently(ports, async || store.run(&acquired.run_id).await).await;
+    let run = run.and_then(|run| run.ok_or(store::Error::Missing));
+    let mut run = match run {
+        Ok(run) => run,
+        Err(failure) => {
+            free(store, acquired).await;
+            return Err(failure);
+        }
+    };
+    let attempt = run.state.attempts.last().map_or(1, |last| last.number);
+    // What an earlier attempt waited is no part of this one's time.
+    if run
+        .state
+        .handle
+        .as_ref()
+        .is_none_or(|handle| handle.attempt != attempt)
+    {
+        run.state.handle = Some(Handle::new(run.run_id.clone(), attempt));
+    }
+    Ok(run)
+}
+
+async fn free<S: Store>(store: &S, acquired: &Acquired) {
+    // The lease lapses by itself when this fails too.
+    store.release(&acquired.run_id, acquired.fence).await.ok();
 }
 
 fn not_json(why: Invalid) -> Error {
@@ -204,6 +247,12 @@ fn record(
     now: i64,
 ) -> Result<Run, Error> {
     let request = super::canonical::to_json(&options.manifest).map_err(not_json)?;
+    if request.len() > caps::MANIFEST_BYTES {
+        return Err(Error::TooLarge {
+            what: "the manifest",
+            max: caps::MANIFEST_BYTES,
+        });
+    }
     Ok(Run {
         run_id: run_id.as_str().to_owned(),
         tenant: String::new(),
@@ -280,11 +329,36 @@ where
         None,
     )
     .await?;
-    let value = body(RunContext(journal)).await?;
+    let mut body = pin!(body(RunContext(Rc::clone(&journal))));
+    let value = poll_fn(|cx| {
+        let pauses = journal.pauses.get();
+        match (body.as_mut().poll(cx), journal.unanswered()) {
+            (Poll::Ready(ended), _) => Poll::Ready(ended),
+            // Nothing else goes on in a replay, so it would stay so.
+            (Poll::Pending, Some(diverged)) if pauses == journal.pauses.get() => {
+                Poll::Ready(Err(diverged))
+            }
+            (Poll::Pending, _) => Poll::Pending,
+        }
+    })
+    .await?;
+    ends_early(&journal)?;
     Ok(RunEnd::Completed {
         value,
         mode: RunMode::Replayed,
     })
+}
+
+/// Refuses an end that comes before all that is recorded was asked for.
+fn ends_early<P: Ports, S: Store, W>(journal: &Journal<P, S, W>) -> Result<(), Error> {
+    match journal.unasked() {
+        None => Ok(()),
+        Some((place, expected)) => Err(Error::StepDivergence {
+            place,
+            expected,
+            found: "the end of the body".to_owned(),
+        }),
+    }
 }
 
 /// A run that this worker holds.
@@ -300,7 +374,8 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
     /// Whether the run is open and still ours: nobody should have to wait for the lease to lapse.
     fn is_to_free<T>(&self, ended: &Result<RunEnd<T>, Error>) -> bool {
         match ended {
-            Ok(RunEnd::Suspended { .. }) | Err(Error::Store(_)) => true,
+            // A lease that is held is another run's, which the body waits for.
+            Ok(RunEnd::Suspended { .. }) | Err(Error::Store(_) | Error::LeaseHeld { .. }) => true,
             Err(Error::Failed { code, .. }) => code == "workspace_failed",
             Ok(RunEnd::Completed { .. }) | Err(_) => false,
         }
@@ -328,7 +403,7 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         let watch = Watch {
             control: Rc::clone(&cancel.wake),
             stopped: &stopped,
-            timeout_ms: Some(self.options.timeout_ms),
+            timeout_ms: Some(self.timeout_ms(&journal)),
             waits: self.options.waits,
             lost: lost.as_mut(),
         };
@@ -336,12 +411,7 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         let halt = drive(&journal, body, watch).await;
         match halt {
             Halt::Ended(Ok(value)) => {
-                if let Some((place, expected)) = journal.unasked() {
-                    let error = Error::StepDivergence {
-                        place,
-                        expected,
-                        found: "the end of the body".to_owned(),
-                    };
+                if let Err(error) = ends_early(&journal) {
                     return Err(self.end(&journal, Err(error)).await);
                 }
                 match self.finish(&journal, Status::Completed, None).await {
@@ -357,6 +427,15 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
             Halt::Suspended(wake_at) => Ok(RunEnd::Suspended { wake_at }),
             Halt::Broken(failure) => Err(failure.into()),
         }
+    }
+
+    /// The run's time from its creation on: an attempt that was opened later has the whole of it.
+    fn timeout_ms<W: Workspace>(&self, journal: &Journal<P, S, W>) -> u64 {
+        let run = journal.run.borrow();
+        let opened_at = run.state.attempts.last().map(|attempt| attempt.started_at);
+        let before = opened_at.map_or(0, |at| at.saturating_sub(run.created_at));
+        let timeout_ms = self.options.timeout_ms;
+        timeout_ms.saturating_add(u64::try_from(before).unwrap_or(0))
     }
 
     /// Records what the run comes to, where that is its end; the error to return.
@@ -444,9 +523,8 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
                 at: now,
             });
         }
-        if let Some(error) = error {
-            journal.give_up_unfinished(error.code(), now);
-        }
+        // Behind a success there are those that the body dropped.
+        journal.give_up_unfinished(error.map_or("dropped", Error::code), now);
         let transition = journal.transition(state);
         journal.commit(Some(transition)).await?;
         let run_id = &self.acquired.run_id;

@@ -81,7 +81,8 @@ pub enum Error {
     StepFailed {
         /// Its intent or name.
         step: String,
-        /// As the step gave it, or `step_timeout`, `step_interrupted`, `step_result_too_large`.
+        /// As the step gave it, or `step_timeout`, `step_interrupted`, `step_result_too_large`,
+        /// `step_result_not_json`, `workspace_failed`.
         code: String,
         /// For people.
         message: String,

@@ -8,16 +8,20 @@
 use super::durable::given_up;
 use super::error::{Error, Place, Stop};
 use super::lines::{Lines, QueuedLine};
+use super::patience::patiently;
 use super::replay::RUNNING;
+use super::slots::Slots;
 use crate::caps;
 use crate::ports::Ports;
 use crate::store::{self, Changes, Fence, Run, Status, Step, Store, Transition};
 use crate::turn::{Buffer, CommitPolicy, Due, Live, Wake};
-use futures_util::future::select;
+use futures_util::future::{pending, select};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 /// What a run is driven by.
 #[derive(Clone, Debug)]
@@ -52,17 +56,21 @@ pub(super) struct Journal<P, S, W> {
     buffer: RefCell<Buffer>,
     /// Something is to be written.
     queued: Rc<Wake>,
-    /// Something was written, or a slot is free.
+    /// Something was written.
     pub moved: Rc<Wake>,
+    /// Places of step bodies.
+    pub slots: Slots,
     /// Waits look again.
     pub tick: Rc<Wake>,
-    /// The waits are others than before.
+    /// The waits are others than before, or the run is.
     pub waits_changed: Rc<Wake>,
     writing: Cell<bool>,
     /// A branch of a join is being polled.
     pub in_branch: Cell<u32>,
     /// A step's body is being polled.
     pub in_step: Cell<u32>,
+    /// How often a call paused, only to go on at once.
+    pub pauses: Cell<u64>,
 }
 
 /// What changes while a run is at work.
@@ -79,11 +87,12 @@ pub(super) struct State {
     written: u64,
     /// Calls of the context under way, waits that wait not among them.
     pub active: usize,
-    /// Step bodies under way.
-    pub running: usize,
     /// Waits under way, by index.
     pub waiting: BTreeMap<u32, Waiting>,
     stop: Option<Stop>,
+    broken: Option<store::Error>,
+    /// What a replay was asked for that the record has no end of.
+    unanswered: Option<Error>,
 }
 
 /// A wait under way.
@@ -108,14 +117,16 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         run: Run,
         live: Option<Rc<Live>>,
     ) -> Result<Rc<Self>, store::Error> {
-        let buffer = Buffer::recover(&store, &run.run_id, ATTEMPT).await?;
+        let log = async || Buffer::recover(&store, &run.run_id, ATTEMPT).await;
+        let buffer = patiently(&ports, log).await?;
         let mut state = State {
             next_named: NAMED_FROM,
             ..State::default()
         };
         let mut from = settings.first_index;
         loop {
-            let page = store.steps(&run.run_id, from, caps::LIST_LIMIT).await?;
+            let page = async || store.steps(&run.run_id, from, caps::LIST_LIMIT).await;
+            let page = patiently(&ports, page).await?;
             let Some(last) = page.last() else { break };
             from = last.index.saturating_add(1);
             for step in page {
@@ -123,6 +134,7 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
             }
         }
         Ok(Rc::new(Journal {
+            slots: Slots::new(settings.max_parallel),
             ports,
             store,
             workspace,
@@ -139,6 +151,7 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
             writing: Cell::new(false),
             in_branch: Cell::new(0),
             in_step: Cell::new(0),
+            pauses: Cell::new(0),
         }))
     }
 
@@ -166,11 +179,47 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
     /// The first reason stands.
     pub fn stop(&self, stop: Stop) {
         self.state.borrow_mut().stop.get_or_insert(stop);
-        self.moved.wake();
     }
 
     pub fn stopped(&self) -> Option<Stop> {
         self.state.borrow().stop.clone()
+    }
+
+    /// Breaks the run over a failure of the store, which is nothing that a body may see: a replay
+    /// would not show it. Never completes; the driver halts.
+    pub async fn break_off<T>(&self, failure: store::Error) -> T {
+        self.state.borrow_mut().broken.get_or_insert(failure);
+        pending().await
+    }
+
+    pub fn broken(&self) -> Option<store::Error> {
+        self.state.borrow().broken.clone()
+    }
+
+    /// A call of a replay that the record has no end of, as of a branch that lost a race and was
+    /// dropped: it never completes, and only a body that comes to nothing without it has diverged.
+    pub async fn leave_unanswered<T>(&self, divergence: Error) -> T {
+        self.state.borrow_mut().unanswered.get_or_insert(divergence);
+        pending().await
+    }
+
+    pub fn unanswered(&self) -> Option<Error> {
+        self.state.borrow().unanswered.clone()
+    }
+
+    /// Lets whatever runs beside this call be polled while it is under way. A recorded call takes no
+    /// time otherwise, and what stands beside it would not be refused as it was at first.
+    pub async fn pause(&self) {
+        let mut paused = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut paused, true) {
+                return Poll::Ready(());
+            }
+            self.pauses.set(self.pauses.get() + 1);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The next position of the body, and where it is stored.
@@ -413,35 +462,29 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         if let Some(live) = &self.live {
             live.committed(bytes, transitioned);
         }
+        if transitioned {
+            // The run's time stands still or goes on from here.
+            self.waits_changed.wake();
+        }
         if too_large {
             self.stop(Stop::TooLarge);
         }
         Ok(())
     }
 
-    /// Commits, again and again while nobody can say whether it was.
+    /// Commits, again where nobody can say whether it was: the store recognises its own.
     async fn commit_surely(&self, expect: u64, changes: &Changes) -> Result<(), store::Error> {
         let (run_id, fence) = {
             let run = self.run.borrow();
             (run.run_id.clone(), Fence { epoch: run.epoch })
         };
-        let mut tries = 0;
-        loop {
+        patiently(&self.ports, async || {
             let now = self.now();
-            let committed = self
-                .store
+            self.store
                 .commit(&self.session_key, &run_id, fence, expect, changes, now)
-                .await;
-            match committed {
-                Err(store::Error::Unavailable(failure))
-                    if failure.unknown && tries < caps::COMMIT_TRIES =>
-                {
-                    self.ports.sleep(caps::COMMIT_RETRY_MS << tries).await;
-                    tries += 1;
-                }
-                committed => return committed,
-            }
-        }
+                .await
+        })
+        .await
     }
 
     /// A suspended run goes on: the time it waited is no part of its budget.

@@ -7,6 +7,8 @@
 use crate::caps;
 use crate::ports::Ports;
 use crate::store::{self, Fence, Held, Store};
+use futures_util::future::{Either, select};
+use std::pin::pin;
 
 /// How a lease is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +91,15 @@ pub async fn keep<P: Ports, S: Store>(
         };
         // Counted from before the call: a slow answer must not lengthen what the store holds.
         let renewed_until = terms.until(ports.now_ms());
-        match store.renew(&acquired.run_id, held, renewed_until).await {
+        let left = u64::try_from(until.saturating_sub(ports.now_ms())).unwrap_or(0);
+        // One that finds its lease over asks once: nobody may have taken it. An answer that doesn't
+        // come must not keep it going either.
+        let lapse = pin!(ports.sleep(left.max(terms.renew_after_ms())));
+        let renewal = pin!(store.renew(&acquired.run_id, held, renewed_until));
+        let Either::Left((renewed, _)) = select(renewal, lapse).await else {
+            return;
+        };
+        match renewed {
             Ok(()) => until = renewed_until,
             Err(failure) => match after_failure(&failure, ports.now_ms(), until) {
                 Next::Lost => return,

@@ -16,6 +16,8 @@
 //! | `replay`, `step` | pure: what a record means for a call, when a step is tried again |
 //! | `journal`, `lines` | what is known, what is on its way into the store, one commit at a time |
 //! | `drive` | the one loop: body, writer, watchers |
+//! | `slots` | what runs at once, in the order of asking |
+//! | `patience` | asking a store again whose failure may pass |
 //! | `durable`, `options`, `lease` | who may run it, and what its end is |
 //! | `canonical`, `manifest` | what a run is for, and its hash |
 
@@ -30,7 +32,9 @@ mod lines;
 pub mod manifest;
 mod ops;
 mod options;
+mod patience;
 mod replay;
+mod slots;
 mod step;
 mod task;
 mod wait;

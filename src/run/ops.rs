@@ -9,6 +9,7 @@ use super::context::DurableContext;
 use super::error::{Error, Place, StepError};
 use super::journal::Journal;
 use super::lines::QueuedLine;
+use super::patience::patiently;
 use super::replay::{Asked, COMPLETED, FAILED, RUNNING, Recall, recall};
 use super::step::{Scope, StepKind, StepOptions};
 use super::wait::Until;
@@ -42,16 +43,12 @@ pub(super) enum By<'a> {
     Name(&'a str),
 }
 
-/// A counter raised for as long as this lives.
-pub(super) struct Raised<'a, P: Ports, S: Store, W: Workspace> {
-    journal: &'a Journal<P, S, W>,
-    lower: fn(&Journal<P, S, W>),
-}
+/// A call that is under way for as long as this lives.
+pub(super) struct Active<'a, P: Ports, S: Store, W: Workspace>(&'a Journal<P, S, W>);
 
-impl<P: Ports, S: Store, W: Workspace> Drop for Raised<'_, P, S, W> {
+impl<P: Ports, S: Store, W: Workspace> Drop for Active<'_, P, S, W> {
     fn drop(&mut self) {
-        (self.lower)(self.journal);
-        self.journal.moved.wake();
+        self.0.state.borrow_mut().active -= 1;
     }
 }
 
@@ -106,17 +103,14 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         }
     }
 
-    pub(super) fn activate(&self) -> Raised<'_, P, S, W> {
+    pub(super) fn activate(&self) -> Active<'_, P, S, W> {
         let journal = self.journal();
         journal.state.borrow_mut().active += 1;
-        Raised {
-            journal,
-            lower: |journal| journal.state.borrow_mut().active -= 1,
-        }
+        Active(journal)
     }
 
-    /// What is recorded of a call. A run that is over has all its records.
-    pub(super) fn recall(
+    /// What is recorded of a call.
+    pub(super) async fn recall(
         &self,
         place: &Place,
         index: u32,
@@ -131,13 +125,17 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             run_attempt: journal.run_attempt(),
         };
         let recalled = recall(journal.known(index).as_ref(), asked)?;
+        if let Place::Position(_) = place {
+            journal.pause().await;
+        }
         match recalled {
             Recall::Begin | Recall::Again(_) if journal.settings.read_only => {
-                Err(Error::StepDivergence {
+                let divergence = Error::StepDivergence {
                     place: place.clone(),
                     expected: "the end of the run".to_owned(),
                     found: intent.to_owned(),
-                })
+                };
+                Ok(journal.leave_unanswered(divergence).await)
             }
             recalled => Ok(recalled),
         }
@@ -178,7 +176,10 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         })?;
         let (place, index) = self.enter(by, intent)?;
         let _active = self.activate();
-        let step = match self.recall(&place, index, intent, input_hash.as_deref())? {
+        let step = match self
+            .recall(&place, index, intent, input_hash.as_deref())
+            .await?
+        {
             Recall::Result(text) => return read(intent, &text),
             Recall::Failed(failure) => return Err(failed(intent, &failure)),
             Recall::Begin => {
@@ -205,7 +206,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         let journal = self.journal();
         loop {
             self.wait_for_retry(&step).await;
-            let slot = self.slot().await;
+            let slot = journal.slots.take().await;
             if is_interrupted_too_often(&step) {
                 let error = StepError::new(
                     "step_interrupted",
@@ -220,14 +221,19 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             self.put(step.clone()).await;
             let scope = Scope {
                 attempt: step.attempts,
-                idempotency_key: format!("{}:{}", journal.run_id(), step_key(&step)),
+                // No run's id and no name has a slash in it.
+                idempotency_key: format!("{}/{}", journal.run_id(), step_key(&step)),
             };
             let outcome = self
                 .bounded(options, within(&journal.in_step, f(scope)))
                 .await;
-            match outcome.and_then(|value| result_text(&value)) {
-                Ok(text) => {
-                    step.detail.workspace = self.checkpoint(&step).await?;
+            let saved = match outcome.and_then(|value| result_text(&value)) {
+                Ok(text) => self.checkpoint(&step).await.map(|saved| (text, saved)),
+                Err(error) => Err(error),
+            };
+            match saved {
+                Ok((text, saved)) => {
+                    step.detail.workspace = saved;
                     step.result = Some(text.clone());
                     COMPLETED.clone_into(&mut step.status);
                     step.completed_at = Some(journal.now());
@@ -300,26 +306,6 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         }
     }
 
-    /// A place among the step bodies that run at once.
-    async fn slot(&self) -> Raised<'_, P, S, W> {
-        let journal = self.journal();
-        loop {
-            let since = journal.moved.generation();
-            {
-                let mut state = journal.state.borrow_mut();
-                if state.running < journal.settings.max_parallel {
-                    state.running += 1;
-                    break;
-                }
-            }
-            journal.moved.changed(since).await;
-        }
-        Raised {
-            journal,
-            lower: |journal| journal.state.borrow_mut().running -= 1,
-        }
-    }
-
     /// One attempt within its time.
     async fn bounded<T>(
         &self,
@@ -339,12 +325,13 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         }
     }
 
-    /// The workspace's state behind a step: saved before the step's record, which refers to it.
-    async fn checkpoint(&self, step: &Step) -> Result<Option<String>, Error> {
+    /// The workspace's state behind a step: saved before the step's record, which refers to it. What
+    /// can't be saved can't be brought back, so that the attempt has failed.
+    async fn checkpoint(&self, step: &Step) -> Result<Option<String>, StepError> {
         let journal = self.journal();
         let key = checkpoint_key(&journal.run_id(), journal.run_attempt(), &step_key(step));
         let saved = journal.workspace.checkpoint(&key).await;
-        saved.map_err(|failure| Error::failed("workspace_failed", failure.message))
+        saved.map_err(|failure| StepError::new("workspace_failed", failure.message))
     }
 
     async fn deterministic<T>(&self, intent: &str, value: impl FnOnce() -> T) -> Result<T, Error>
@@ -353,7 +340,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
     {
         let (place, index) = self.enter(By::Position, intent)?;
         let _active = self.activate();
-        if let Recall::Result(text) = self.recall(&place, index, intent, None)? {
+        if let Recall::Result(text) = self.recall(&place, index, intent, None).await? {
             return read(intent, &text);
         }
         let value = value();
@@ -441,11 +428,15 @@ impl<P: Ports, S: Store, W: Workspace> DurableContext for RunContext<P, S, W> {
             return Ok(false);
         }
         let _active = self.activate();
-        let now = journal.now();
-        let emitted = journal
-            .store
-            .emit_event(&journal.run_id(), key.as_str(), &payload, now)
-            .await?;
+        let (run_id, now) = (journal.run_id(), journal.now());
+        let emit = async || {
+            let store = &journal.store;
+            store.emit_event(&run_id, key.as_str(), &payload, now).await
+        };
+        let emitted = match patiently(&journal.ports, emit).await {
+            Ok(emitted) => emitted,
+            Err(failure) => journal.break_off(failure).await,
+        };
         journal.tick.wake();
         Ok(emitted.accepted)
     }
@@ -543,11 +534,11 @@ fn is_interrupted_too_often(step: &Step) -> bool {
     step.attempts.saturating_sub(last) >= caps::STEP_INTERRUPTIONS
 }
 
-/// A step's part of a key: its name or its place.
-pub(super) fn step_key(step: &Step) -> String {
+/// A step's part of a key: its name, or its place as no name can be written.
+fn step_key(step: &Step) -> String {
     match &step.detail.name {
         Some(name) => name.clone(),
-        None => step.index.to_string(),
+        None => format!("#{}", step.index),
     }
 }
 

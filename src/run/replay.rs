@@ -60,11 +60,16 @@ pub(super) fn recall(known: Option<&Step>, asked: Asked<'_>) -> Result<Recall, E
     }
     match step.detail.failures.last() {
         // Another attempt of the run tries it anew; in this one the body has seen it fail.
-        Some(last) if step.status == FAILED && last.run_attempt == asked.run_attempt => {
+        Some(last) if is_final(step, last) && last.run_attempt == asked.run_attempt => {
             Ok(Recall::Failed(last.clone()))
         }
         Some(_) | None => Ok(Recall::Again(Box::new(step.clone()))),
     }
+}
+
+/// Whether a step ended with this failure, not with its run while it was to be tried again.
+fn is_final(step: &Step, last: &StepFailure) -> bool {
+    step.status == FAILED && last.attempt == step.attempts && last.retry_at.is_none()
 }
 
 #[cfg(test)]
@@ -155,6 +160,13 @@ mod tests {
         );
         let before = step(FAILED, &[1]);
         check(Some(&before), "charge", None, again(&before));
+        // Given up with its run, before its next attempt or within it.
+        let mut given_up = step(FAILED, &[2]);
+        given_up.attempts = 2;
+        check(Some(&given_up), "charge", None, again(&given_up));
+        let mut given_up = step(FAILED, &[2]);
+        given_up.detail.failures[0].retry_at = Some(9);
+        check(Some(&given_up), "charge", None, again(&given_up));
         // Failed attempts of a step that is still being tried decide nothing.
         let trying = step(RUNNING, &[2]);
         check(Some(&trying), "charge", None, again(&trying));

@@ -7,7 +7,8 @@
 use super::error::{Error, Stop};
 use super::journal::{Journal, Waiting};
 use super::lines::QueuedLine;
-use super::ops::{By, RunContext, error_json, event_key, read, step_key};
+use super::ops::{By, RunContext, error_json, event_key, read};
+use super::patience::patiently;
 use super::replay::{COMPLETED, FAILED, RUNNING, Recall};
 use super::step::StepKind;
 use super::workspace::Workspace;
@@ -40,6 +41,15 @@ impl Until<'_> {
         }
     }
 
+    /// What lines call it.
+    fn told_as(&self, step: &Step) -> String {
+        match (self, &step.detail.name) {
+            (Until::Event { key, .. }, _) => key.as_str().to_owned(),
+            (Until::Time(_), Some(name)) => format!("sleep:{name}"),
+            (Until::Time(_), None) => format!("sleep:{}", step.index),
+        }
+    }
+
     /// Set once, when the wait begins.
     fn deadline(&self, now: i64) -> Option<i64> {
         match self {
@@ -58,7 +68,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         let intent = until.intent();
         let (place, index) = self.enter(by, &intent)?;
         let active = self.activate();
-        let mut step = match self.recall(&place, index, &intent, None)? {
+        let mut step = match self.recall(&place, index, &intent, None).await? {
             Recall::Result(text) => return Ok(text),
             Recall::Failed(_) => return Err(timed_out(&until)),
             // A wait that timed out in an earlier attempt of the run begins anew.
@@ -72,7 +82,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         let mut active = Some(active);
         loop {
             let seen = journal.tick.generation();
-            if let Some(over) = self.look(&mut step, &until).await? {
+            if let Some(over) = self.look(&mut step, &until).await {
                 return over;
             }
             if step.attempts == 0 {
@@ -81,10 +91,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
                 continue;
             }
             let waiting = Waiting {
-                key: match &until {
-                    Until::Event { key, .. } => key.as_str().to_owned(),
-                    Until::Time(_) => format!("sleep:{}", step_key(&step)),
-                },
+                key: until.told_as(&step),
                 deadline: step.detail.deadline,
                 seen,
             };
@@ -103,15 +110,16 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
     }
 
     /// Whether a wait is over, and if so how; that is recorded.
-    async fn look(
-        &self,
-        step: &mut Step,
-        until: &Until<'_>,
-    ) -> Result<Option<Result<String, Error>>, Error> {
+    async fn look(&self, step: &mut Step, until: &Until<'_>) -> Option<Result<String, Error>> {
         let journal = self.journal();
         let payload = match until {
             Until::Event { key, .. } => {
-                let event = journal.store.event(&journal.run_id(), key.as_str()).await?;
+                let run_id = journal.run_id();
+                let look = async || journal.store.event(&run_id, key.as_str()).await;
+                let event = match patiently(&journal.ports, look).await {
+                    Ok(event) => event,
+                    Err(failure) => journal.break_off(failure).await,
+                };
                 let in_time = event.filter(|event| {
                     let deadline = step.detail.deadline;
                     deadline.is_none_or(|deadline| event.emitted_at <= deadline)
@@ -126,7 +134,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             (Some(payload), _) => Ok(payload),
             (None, Until::Time(_)) if is_late => Ok("null".to_owned()),
             (None, Until::Event { .. }) if is_late => Err(timed_out(until)),
-            (None, _) => return Ok(None),
+            (None, _) => return None,
         };
         step.attempts = step.attempts.max(1);
         step.completed_at = Some(now);
@@ -153,13 +161,10 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             .has_told_wait(step.index)
             .then(|| QueuedLine::Awakened {
                 index: step.index,
-                key: match until {
-                    Until::Event { key, .. } => key.as_str().to_owned(),
-                    Until::Time(_) => format!("sleep:{}", step_key(step)),
-                },
+                key: until.told_as(step),
             });
         journal.put(step.clone(), told.into_iter().collect()).await;
-        Ok(Some(over))
+        Some(over)
     }
 
     pub(super) async fn event<T: DeserializeOwned>(

@@ -22,6 +22,7 @@ mod world;
 pub use app::{FORGED, SPELLER};
 pub use check::{assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
+pub use executor::Life;
 pub use object::Object;
 pub use plan::{Crash, Effect, Moment};
 pub use sandbox::Behaviour;
