@@ -13,20 +13,19 @@ cd "$(dirname "$0")/.."
 . scripts/env.sh
 
 USAGE="usage: scripts/build.sh [faults | example NAME]"
-CRATE=. OUT=build FEATURES= BINDGEN=$PWD/scripts/wasm-bindgen.sh
+CRATE=worker BUILT=build FEATURES= BINDGEN=$PWD/scripts/wasm-bindgen.sh
 case ${1:-} in
 '') ;;
-faults) OUT=build-faults FEATURES="--features faults" BINDGEN=$CARGO_TOOLS/bin/wasm-bindgen ;;
+faults) BUILT=build-faults FEATURES="--features faults" BINDGEN=$CARGO_TOOLS/bin/wasm-bindgen ;;
 example)
     CRATE=examples/${2:?"$USAGE"}
     [ -e "$CRATE/Cargo.toml" ] || fail "there is no $CRATE"
+    BUILT=$CRATE/build
     ;;
 *) fail "$USAGE" ;;
 esac
-BUILT=$CRATE/$OUT
 
-SOURCES="src Cargo.toml Cargo.lock scripts/build.sh scripts/wasm-bindgen.sh"
-if [ "$CRATE" != . ]; then SOURCES="$SOURCES $CRATE/src $CRATE/Cargo.toml"; fi
+SOURCES="src Cargo.toml Cargo.lock scripts/build.sh scripts/wasm-bindgen.sh $CRATE/src $CRATE/Cargo.toml"
 # shellcheck disable=SC2086 # a list of words
 is_fresh() {
     [ -e "$BUILT/.stamp" ] && [ -e "$BUILT/index_bg.wasm" ] && [ -z "$(find $SOURCES schema.sql -newer "$BUILT/.stamp")" ]
@@ -45,5 +44,5 @@ touch "$stamp"
 # by which a stack trace in production is read.
 # shellcheck disable=SC2086 # words, or none
 CARGO_TOOLS=$CARGO_TOOLS WASM_BINDGEN_BIN=$BINDGEN ESBUILD_BIN=$PWD/node_modules/.bin/esbuild \
-    worker-build --release --no-opt --out-dir "$OUT" "$CRATE" -- --locked $FEATURES
+    worker-build --release --no-opt --out-dir "$PWD/$BUILT" "$CRATE" -- --locked $FEATURES
 mv "$stamp" "$BUILT/.stamp"

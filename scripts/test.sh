@@ -33,9 +33,7 @@ phase "committed files" node scripts/check.mjs
 phase "clippy, native" cargo clippy --locked --all-targets -- -D warnings
 phase "clippy, wasm32" wasm_clippy
 phase "clippy, wasm32 with faults" wasm_clippy --features faults
-phase "clippy, wasm32 as a library" wasm_clippy --no-default-features
-phase "clippy, wasm32 as a library with faults" wasm_clippy --no-default-features --features faults
-phase "clippy, wasm32 example" wasm_clippy -p custom-worker
+phase "clippy, wasm32 Workers" wasm_clippy -p steadfast-worker -p custom-worker
 phase "native tests" cargo test --locked
 phase "build" sh scripts/build.sh
 phase "build with faults" sh scripts/build.sh faults

@@ -1,23 +1,20 @@
 //! Steadfast on Cloudflare Workers: translation only, no decisions.
 //!
-//! Owns how requests, objects, storage, D1, timers and the network look on this platform, the ready
-//! Worker's exports, and what another crate builds its own Worker of:
+//! Owns how requests, objects, storage, D1, timers and the network look on this platform, and what
+//! another crate builds its Worker of:
 //!
 //! - [`session_object!`](crate::session_object) exports the class of the session objects,
 //! - [`handle`] answers a request to the HTTP API, and [`sweep`] does the cron trigger's work,
 //! - [`sleep`] is how an upstream of its own waits,
 //! - [`demo_agent!`](crate::demo_agent) exports the class behind the upstream `demo`, if you want it.
 //!
-//! `examples/custom-worker/` in the repository is such a Worker, whole. It takes the crate with
-//! `default-features = false`: with the feature `worker-entry` the crate exports a `fetch` itself, and
-//! a link can have only one. Invariant: nothing below this folder is named outside of it.
+//! `examples/custom-worker/` in the repository is such a Worker, whole, and `worker/` is the ready one.
+//! Invariant: nothing below this folder is named outside of it.
 
 mod api;
 mod body;
 mod d1;
 mod demo_object;
-#[cfg(feature = "worker-entry")]
-mod entry;
 #[cfg(feature = "faults")]
 mod faults;
 mod js;

@@ -101,8 +101,7 @@ fn reset_on_panic(state: &JsValue) {
 /// crate-type = ["cdylib"]
 ///
 /// [dependencies]
-/// # Without the ready Worker's `fetch`.
-/// steadfast = { version = "0.1", default-features = false }
+/// steadfast = "0.1"
 /// # The version that steadfast has: the class is made of its types.
 /// worker = "0.8.7"
 /// ```
