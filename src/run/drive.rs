@@ -160,7 +160,7 @@ fn look<P: Ports, S: Store, W: Workspace, T>(
     if !journal.is_idle() {
         return Poll::Pending;
     }
-    if !journal.has_told_suspension() {
+    if !journal.is_suspended_rightly() {
         return Poll::Ready(Look::Idle);
     }
     if journal.now() >= polled_until {
@@ -208,8 +208,12 @@ async fn watch_over<P: Ports, S: Store, W: Workspace>(
             return pending().await;
         }
         let poll_at = match waits {
-            Waits::Poll { interval_ms, .. } if journal.is_waiting() => {
-                Some(polled_at.saturating_add_unsigned(interval_ms.max(1)))
+            Waits::Poll {
+                interval_ms,
+                most_ms,
+            } if journal.is_waiting() => {
+                let interval_ms = interval_ms.min(most_ms).max(1);
+                Some(polled_at.saturating_add_unsigned(interval_ms))
             }
             Waits::Poll { .. } | Waits::Suspend => None,
         };

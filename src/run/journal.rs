@@ -176,6 +176,12 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         self.run.borrow().state.status == Status::Suspended
     }
 
+    /// Whether the store says that the run is suspended, and until when. An event that none of the
+    /// waits is for has made it due at once, and would do so for ever.
+    pub fn is_suspended_rightly(&self) -> bool {
+        self.is_suspended() && self.run.borrow().state.wake_at == self.first_deadline()
+    }
+
     /// The first reason stands.
     pub fn stop(&self, stop: Stop) {
         self.state.borrow_mut().stop.get_or_insert(stop);
@@ -276,13 +282,20 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         self.state.borrow().known.get(&index).cloned()
     }
 
+    /// Whether the store has this step as begun and not ended.
+    pub fn is_under_way(&self, index: u32) -> bool {
+        let state = self.state.borrow();
+        let known = state.known.get(&index);
+        known.is_some_and(|step| step.status == RUNNING)
+    }
+
     /// The reference that the last finished step left of the workspace.
     pub fn last_workspace(&self) -> Option<String> {
         let state = self.state.borrow();
         let steps = state.known.values();
         let last = steps
             .filter(|step| step.detail.workspace.is_some())
-            .max_by_key(|step| step.completed_at);
+            .max_by_key(|step| (step.rev, step.completed_at));
         last.and_then(|step| step.detail.workspace.clone())
     }
 
@@ -368,13 +381,6 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
     pub fn is_written(&self) -> bool {
         let state = self.state.borrow();
         !self.writing.get() && state.pending.is_empty() && state.lines.bytes() == 0
-    }
-
-    /// The store says that the run is suspended, and until when.
-    pub fn has_told_suspension(&self) -> bool {
-        let state = &self.run.borrow().state;
-        // An event that nobody waits for has made the run due.
-        state.status == Status::Suspended && state.wake_at == self.first_deadline()
     }
 
     /// Only waits are under way, and each has looked at the last tick.

@@ -71,22 +71,29 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         let mut step = match self.recall(&place, index, &intent, None).await? {
             Recall::Result(text) => return Ok(text),
             Recall::Failed(_) => return Err(timed_out(&until)),
-            // A wait that timed out in an earlier attempt of the run begins anew.
             Recall::Again(step) if step.status == RUNNING => *step,
-            Recall::Again(_) | Recall::Begin => {
-                let mut step = self.begin(index, by, &intent, until.kind());
-                step.detail.deadline = until.deadline(journal.now());
-                step
-            }
+            // One that timed out in an earlier attempt of the run begins anew.
+            Recall::Again(step) => Step {
+                status: RUNNING.to_owned(),
+                error: None,
+                completed_at: None,
+                ..*step
+            },
+            Recall::Begin => self.begin(index, by, &intent, until.kind()),
         };
+        let mut is_begun = journal.is_under_way(index);
+        if !is_begun {
+            step.attempts += 1;
+            step.detail.deadline = until.deadline(journal.now());
+        }
         let mut active = Some(active);
         loop {
             let seen = journal.tick.generation();
             if let Some(over) = self.look(&mut step, &until).await {
                 return over;
             }
-            if step.attempts == 0 {
-                step.attempts = 1;
+            if !is_begun {
+                is_begun = true;
                 journal.put(step.clone(), vec![]).await;
                 continue;
             }
@@ -136,7 +143,6 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             (None, Until::Event { .. }) if is_late => Err(timed_out(until)),
             (None, _) => return None,
         };
-        step.attempts = step.attempts.max(1);
         step.completed_at = Some(now);
         match &over {
             Ok(payload) => {

@@ -1,15 +1,19 @@
 //! The durable runner, through its public functions, on stores of every kind and in virtual time.
 
 mod crash;
+mod limits;
+mod places;
+mod spaces;
 mod steps;
 mod waits;
+mod weaknesses;
 
-use crate::support::{Outcome, Worker, World};
+use crate::support::{Ctx, Outcome, Worker, World};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 use steadfast::run::manifest::Manifest;
-use steadfast::run::{Error, RunEnd, RunMode, RunOptions};
+use steadfast::run::{Error, RunEnd, RunMode, RunOptions, run_durable};
 use steadfast::store::{Run, Step, Store};
 
 const RUN: &str = "r-1";
@@ -65,6 +69,50 @@ fn at_once<T: 'static, F: Future<Output = T> + 'static>(
     let outcome = worker.run(task(worker.clone()));
     world.settle();
     result(&outcome)
+}
+
+type Ended<T> = Result<RunEnd<T>, Error>;
+
+/// Runs a body in a new life of a Worker until nothing is left to do.
+fn run<T: 'static>(
+    world: &World,
+    options: RunOptions,
+    body: impl AsyncFnOnce(Ctx) -> Result<T, Error> + 'static,
+) -> Ended<T> {
+    let (_, outcome) = begin(world, options, body);
+    world.settle();
+    result(&outcome)
+}
+
+/// Has a new life of a Worker begin with a body.
+fn begin<T: 'static>(
+    world: &World,
+    options: RunOptions,
+    body: impl AsyncFnOnce(Ctx) -> Result<T, Error> + 'static,
+) -> (Worker, Outcome<Ended<T>>) {
+    let worker = world.worker();
+    let own = worker.clone();
+    let outcome =
+        worker.run(async move { run_durable(&own.ports, &own.store, options, body).await });
+    (worker, outcome)
+}
+
+/// Tells the run an event, from outside.
+fn emit(world: &World, key: &str, payload: &str) {
+    let now = world.sim.now();
+    let emitted = futures_executor::block_on(world.durable().emit_event(RUN, key, payload, now));
+    emitted.expect("the run is open");
+}
+
+/// Damages or reads what is stored, as only a test may.
+fn execute(world: &World, sql: &'static str) {
+    use steadfast::store::{Driver, Statement};
+    let statement = Statement {
+        sql,
+        params: vec![],
+    };
+    let applied = futures_executor::block_on(world.d1.database().apply(vec![statement]));
+    applied.expect("it is SQL");
 }
 
 /// A counter that bodies share.

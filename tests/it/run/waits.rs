@@ -1,7 +1,7 @@
 //! Waits: suspended, woken, and never begun anew.
 
-use super::{at_once, completed, options, stored};
-use crate::support::World;
+use super::{at_once, begin, completed, emit, options, result, run, steps, stored};
+use crate::support::{Ctx, Fault, World};
 use futures_executor::block_on;
 use steadfast::run::{DurableContext, Error, RunEnd, RunMode, Waits, run_durable};
 use steadfast::store::{Status, Store};
@@ -87,4 +87,167 @@ fn a_wait_that_comes_to_its_deadline_fails_for_ever() {
     };
     assert_eq!(run(), completed(0, RunMode::Fresh));
     assert_eq!(run(), completed(0, RunMode::Replayed));
+}
+
+const SUSPEND: Waits = Waits::Suspend;
+
+#[test]
+fn an_event_counts_by_when_it_was_emitted_not_by_when_it_is_seen() {
+    for (emitted_after_ms, expected) in [
+        (None, "before"),
+        (Some(0), "in time"),
+        (Some(1), "await_event_timeout"),
+    ] {
+        let world = World::new(0);
+        let body = async |ctx: Ctx| {
+            ctx.step("one", async |_| Ok(())).await?;
+            match ctx.await_event::<String>("k", Some(60_000)).await {
+                Err(Error::AwaitEventTimeout { .. }) => Ok("await_event_timeout".to_owned()),
+                other => other,
+            }
+        };
+        if emitted_after_ms.is_none() {
+            let (worker, _) = begin(&world, options(), async |ctx| {
+                ctx.step("one", async |_| Ok(())).await?;
+                std::future::pending::<Result<String, Error>>().await
+            });
+            world.run_for(1_000);
+            worker.end();
+            emit(&world, "k", "\"before\"");
+            world.run_for(31_000);
+        } else {
+            let suspended = run(&world, options().waits(SUSPEND), body);
+            let Ok(RunEnd::Suspended { wake_at: Some(at) }) = suspended else {
+                panic!("{suspended:?}")
+            };
+            // Nobody runs at the deadline, and for a long time after.
+            world.sim.run_until(at + emitted_after_ms.unwrap_or(0));
+            emit(&world, "k", "\"in time\"");
+            world.run_for(3_600_000);
+        }
+        let late = options().timeout_ms(u64::MAX).waits(SUSPEND);
+        let ended = run(&world, late, body);
+        assert_eq!(ended, completed(expected.to_owned(), RunMode::Resumed));
+        let ended = run(&world, options(), body);
+        assert_eq!(ended, completed(expected.to_owned(), RunMode::Replayed));
+    }
+}
+
+#[test]
+fn one_key_may_be_awaited_twice_and_first_payload_stands() {
+    let world = World::new(0);
+    let ended = run(&world, options(), async |ctx| {
+        let accepted = ctx.emit_event("k", &1).await?;
+        let again = ctx.emit_event("k", &2).await?;
+        let first: u32 = ctx.await_event("k", None).await?;
+        let second: u32 = ctx.await_event("k", Some(1)).await?;
+        Ok((accepted, again, first, second))
+    });
+    assert_eq!(ended, completed((true, false, 1, 1), RunMode::Fresh));
+}
+
+#[test]
+fn of_two_pending_waits_one_event_ends_one_and_the_other_keeps_its_deadline() {
+    let world = World::new(0);
+    let body = async |ctx: Ctx| {
+        let waits: Vec<_> = [("x", 100_000), ("y", 200_000)]
+            .into_iter()
+            .map(|(key, timeout_ms)| {
+                let ctx = ctx.clone();
+                async move {
+                    let waited = ctx.named_event::<u32>(key, key, Some(timeout_ms)).await;
+                    waited.unwrap_or(0)
+                }
+            })
+            .collect();
+        let waited = ctx.join(waits).await;
+        ctx.step("end", async |_| Ok(waited.iter().sum::<u32>()))
+            .await
+    };
+    let run = || run(&world, options().timeout_ms(u64::MAX).waits(SUSPEND), body);
+    let wake_at = |suspended| match suspended {
+        Ok(RunEnd::Suspended { wake_at: Some(at) }) => at,
+        other => panic!("{other:?}"),
+    };
+    let first = wake_at(run());
+    assert_eq!(stored(&world).state.wake_at, Some(first));
+    // One that nobody waits for makes it due; whoever looks puts that right.
+    emit(&world, "z", "3");
+    assert!(stored(&world).state.wake_at < Some(first));
+    assert_eq!(wake_at(run()), first);
+    assert_eq!(stored(&world).state.wake_at, Some(first));
+    emit(&world, "x", "1");
+    let second = wake_at(run());
+    assert_eq!(
+        (second, stored(&world).state.wake_at),
+        (first + 100_000, Some(second))
+    );
+    world.sim.run_until(second + 5);
+    assert_eq!(run(), completed(1, RunMode::Resumed));
+    let statuses: Vec<String> = steps(&world).into_iter().map(|step| step.status).collect();
+    assert_eq!(statuses, ["completed", "completed", "failed"]);
+}
+
+#[test]
+fn a_wait_that_timed_out_begins_anew_in_the_next_attempt_and_keeps_its_failure() {
+    let world = World::new(0);
+    let run = |attempts| {
+        run(&world, options().attempts(attempts), async |ctx: Ctx| {
+            ctx.await_event::<u32>("k", Some(5_000)).await
+        })
+    };
+    let timed_out = Err(Error::AwaitEventTimeout {
+        key: "k".to_owned(),
+    });
+    assert_eq!(run(1), timed_out);
+    let first = steps(&world)[0].detail.deadline;
+    world.run_for(10_000);
+    assert_eq!(run(2), timed_out);
+    let step = &steps(&world)[0];
+    let failures: Vec<_> = step
+        .detail
+        .failures
+        .iter()
+        .map(|f| (f.attempt, f.run_attempt))
+        .collect();
+    assert_eq!(failures, [(1, 1), (2, 2)]);
+    assert!(step.detail.deadline > first);
+}
+
+#[test]
+fn a_worker_that_looks_seldom_gives_up_in_time() {
+    let world = World::new(0);
+    let polling = Waits::Poll {
+        interval_ms: 3_600_000,
+        most_ms: 10_000,
+    };
+    let (_, outcome) = begin(&world, options().waits(polling), async |ctx: Ctx| {
+        ctx.await_event::<u32>("k", None).await
+    });
+    world.run_for(11_000);
+    assert_eq!(result(&outcome), Ok(RunEnd::Suspended { wake_at: None }));
+    assert_eq!(stored(&world).lease, None);
+}
+
+#[test]
+fn a_store_that_fails_while_a_body_waits_is_nothing_the_body_sees() {
+    let world = World::new(0);
+    let polling = Waits::Poll {
+        interval_ms: 1_000,
+        most_ms: 600_000,
+    };
+    let body = async |ctx: Ctx| match ctx.await_event::<u32>("k", None).await {
+        Ok(value) => Ok(value),
+        // A body may take any failure for an answer.
+        Err(_) => Ok(0),
+    };
+    let (_, outcome) = begin(&world, options().waits(polling), body);
+    world.run_for(5_000);
+    world.d1.fail(|_| Some(Fault::Refused));
+    world.run_for(10_000);
+    assert!(matches!(result(&outcome), Err(Error::Store(_))));
+    world.d1.heal();
+    world.run_for(30_000);
+    emit(&world, "k", "7");
+    assert_eq!(run(&world, options(), body), completed(7, RunMode::Resumed));
 }

@@ -28,5 +28,5 @@ pub use plan::{Crash, Effect, Moment};
 pub use sandbox::Behaviour;
 pub use script::Script;
 pub use storage::Fault;
-pub use worker::{Outcome, Worker};
+pub use worker::{Ctx, Outcome, Worker};
 pub use world::{TENANT, World, submit};

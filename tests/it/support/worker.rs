@@ -10,6 +10,7 @@ use futures_executor::block_on;
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
+use steadfast::run::RunContext;
 use steadfast::store::{Section, SqlStore, Store};
 
 /// One life of a Worker.
@@ -22,6 +23,9 @@ pub struct Worker {
     /// Its store.
     pub store: SqlStore<D1Driver>,
 }
+
+/// What a durable body of a Worker is given.
+pub type Ctx<W = steadfast::run::NoWorkspace> = RunContext<SimPorts, SqlStore<D1Driver>, W>;
 
 /// What a task came to, once it has.
 pub type Outcome<T> = Rc<RefCell<Option<T>>>;
