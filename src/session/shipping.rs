@@ -175,7 +175,13 @@ impl<P: Platform> Session<P> {
                 };
                 let end = object.log_end(&run.run_id).await?;
                 if run.rev <= known.rev && end <= known.lines {
-                    open |= is_at_work(&run);
+                    if is_at_work(&run) {
+                        open = true;
+                    } else {
+                        // Whatever noted it, this ship or a write that changed nothing.
+                        let (rev, lines) = (known.rev, known.lines);
+                        object.mark_shipped(&run.run_id, rev, lines).await?;
+                    }
                     break;
                 }
                 let shipment = self.shipment(&session, &run, &known, end).await?;
@@ -186,7 +192,7 @@ impl<P: Platform> Session<P> {
                     Verdict::Holds { rev, lines } => {
                         known.rev = rev;
                         known.lines = lines;
-                        self.held(&run, rev, lines).await?;
+                        self.held(&run, rev, lines);
                     }
                 }
             }
@@ -194,20 +200,16 @@ impl<P: Platform> Session<P> {
         Ok(if open { Pass::Open } else { Pass::Done })
     }
 
-    /// Notes what D1 holds of a run: in memory while it is open, since a row for each ship would
-    /// cost more than what a new life ships again.
-    async fn held(&self, run: &Run, rev: u64, lines: u64) -> Result<(), store::Error> {
+    /// Notes what D1 holds of a run: in memory, since a row for each ship would cost more than what a
+    /// new life ships again.
+    fn held(&self, run: &Run, rev: u64, lines: u64) {
         let run_id = &run.run_id;
-        if !is_at_work(run) {
-            self.store.mark_shipped(run_id, rev, lines).await?;
-        }
         let mut held = self.ship.held.borrow_mut();
         if run.state.status.is_terminal() && rev >= run.rev && lines >= run.state.line_count {
             held.remove(run_id);
         } else {
             held.insert(run_id.clone(), (rev, lines));
         }
-        Ok(())
     }
 
     /// The next prefix of a run: all of it, or as much as one ship takes.

@@ -258,3 +258,42 @@ fn a_task_that_the_code_no_longer_has_ends_its_turn() {
     assert_eq!(run.state.status, Status::Failed);
     assert_eq!(run.state.last_error.unwrap().code, "unknown_task");
 }
+
+fn emit_other(object: &Object) -> Client {
+    let key = EventKey::parse("other").unwrap();
+    object.ask(Command::Emit(0, key, "1".to_owned()))
+}
+
+#[test]
+fn a_suspended_turn_rests_whatever_was_asked_of_it() {
+    type Ask = fn(&Object);
+    let asks: [(&str, Ask); 4] = [
+        ("a life without memory", |object| object.end()),
+        ("a life without storage", |object| object.lose_storage()),
+        ("an event twice", |object| {
+            emit_other(object);
+            emit_other(object);
+        }),
+        ("a poke", |object| {
+            object.ask(Command::Poke(0));
+        }),
+    ];
+    for (what, ask) in asks {
+        let (world, object) = scene();
+        object.submit(research());
+        world.run_for(2 * 60_000);
+        let deadline = object.dump().runs[0].0.state.wake_at;
+        ask(&object);
+        world.run_for(60_000);
+        let turn = object.ask(Command::Turn(0));
+        world.run_for(60_000);
+        assert_eq!(turn.json()["status"], "suspended", "{what}");
+        assert_eq!(object.alarm(), deadline, "{what}");
+        let (calls, effects) = (world.d1.calls().len(), world.plan.count());
+        world.run_for(3_600_000);
+        assert_eq!(object.alarm(), deadline, "{what}");
+        assert_eq!(world.d1.calls().len(), calls, "{what}");
+        assert_eq!(world.plan.count(), effects, "{what}");
+        assert_shipped(&world, &object);
+    }
+}

@@ -83,6 +83,11 @@ impl Plan {
         self.0.hook.borrow().is_some()
     }
 
+    /// How many effects there were.
+    pub fn count(&self) -> usize {
+        self.0.count.get()
+    }
+
     /// The effect at which the planned crash came.
     pub fn crashed(&self) -> Option<Effect> {
         self.0.crashed.get()
