@@ -152,13 +152,24 @@ pub(super) async fn within<T>(
     most_ms: u64,
     call: impl Future<Output = Result<T, HookError>>,
 ) -> Result<T, HookError> {
+    bounded(timer, most_ms, call)
+        .await
+        .unwrap_or_else(|| Err(HookError::new(format!("no answer within {most_ms} ms"))))
+}
+
+/// What `call` comes to within `most_ms`.
+pub(crate) async fn bounded<T>(
+    timer: &impl Timer,
+    most_ms: u64,
+    call: impl Future<Output = T>,
+) -> Option<T> {
     let mut call = pin!(call);
-    // Most hooks answer at once; a timer that nobody needs still costs.
+    // Most calls answer at once; a timer that nobody needs still costs.
     if let Some(answer) = call.as_mut().now_or_never() {
-        return answer;
+        return Some(answer);
     }
     match select(call, pin!(timer.sleep(most_ms))).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(_) => Err(HookError::new(format!("no answer within {most_ms} ms"))),
+        Either::Left((answer, _)) => Some(answer),
+        Either::Right(_) => None,
     }
 }
