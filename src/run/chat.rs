@@ -71,8 +71,13 @@ pub struct ChatAnswer<B> {
 /// }
 ///
 /// impl Hooks for Product {
-///     const TRANSFORMS_TEXT: bool = true;
-///     const PERSISTS: bool = true;
+///     fn transforms_text(&self) -> bool {
+///         true
+///     }
+///
+///     fn persists(&self) -> bool {
+///         true
+///     }
 ///
 ///     async fn transform_final_text(
 ///         &self,

@@ -12,7 +12,7 @@ use crate::config::{UpstreamKind, read_upstream_key};
 use crate::ids;
 use crate::ports::Spawn;
 use crate::store::{self, Policy, Run, Status, Store};
-use crate::turn::{Drain, Drained, Live, NoHooks};
+use crate::turn::{Drain, Drained, Live};
 use crate::upstream::{AnyUpstream, OpenAiChat, Sandbox};
 use crate::wire::problem::Problem;
 use std::rc::Rc;
@@ -146,7 +146,7 @@ impl<P: Platform> Session<P> {
             ),
             live,
             accepted_here,
-            hooks: Rc::new(NoHooks),
+            hooks: Rc::new(self.platform.app().hooks()),
             run,
         };
         self.keep_shipping();

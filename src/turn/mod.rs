@@ -383,7 +383,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
                 None
             }
             FrameBody::Event { kind, data } => {
-                let is_held = H::TRANSFORMS_TEXT
+                let is_held = self.drain.hooks.transforms_text()
                     && transcript::may_carry_text(&kind, data.as_deref().unwrap_or("null"));
                 let is_new = if is_held {
                     let data = data.as_deref().unwrap_or("null");

@@ -80,8 +80,6 @@ fn shown_log() -> String {
     shown.log("acme", "s", 0)
 }
 
-type Both = Product<true, true>;
-
 async fn hooked<H: Hooks + 'static>(
     worker: Worker,
     hooks: H,
@@ -116,7 +114,7 @@ fn answer(world: &World) -> (String, MessageStatus) {
 }
 
 /// The calls of these hooks, without what they were told.
-fn names<const T: bool, const P: bool>(product: &Product<T, P>) -> Vec<String> {
+fn names(product: &Product) -> Vec<String> {
     let calls = product.calls();
     let names = calls.iter().filter_map(|call| call.split(' ').next());
     names.map(str::to_owned).collect()
@@ -137,7 +135,7 @@ fn assert_redacted(world: &World) {
 #[test]
 fn hooks_are_called_in_order_and_a_replay_calls_none() {
     let world = scene();
-    let product = Both::default();
+    let product = Product::new(true, true);
     let reading = ask(&world.worker(), &product, Stay::ToTheEnd);
     world.settle();
     assert_eq!(reading.log(), shown_log());
@@ -180,7 +178,7 @@ fn hooks_are_called_in_order_and_a_replay_calls_none() {
 #[test]
 fn what_is_redacted_is_in_no_durable_copy_at_any_time() {
     let world = scene();
-    let product = Both::default();
+    let product = Product::new(true, true);
     let reading = ask(&world.worker(), &product, Stay::ToTheEnd);
     for _ in 0..60 {
         world.run_for(10);
@@ -206,7 +204,7 @@ fn a_turn_that_does_not_complete_keeps_no_text_that_was_held_back() {
         fails: Some("out of luck"),
         ..script()
     });
-    let product = Both::default();
+    let product = Product::new(true, true);
     ask(&world.worker(), &product, Stay::ToTheEnd);
     world.settle();
     assert_redacted(&world);
@@ -220,7 +218,7 @@ fn a_turn_that_does_not_complete_keeps_no_text_that_was_held_back() {
 #[test]
 fn a_failing_transformation_fails_the_turn() {
     let world = scene();
-    let product = Both::default();
+    let product = Product::new(true, true);
     product.expect("transform", Does::Fails);
     let reading = ask(&world.worker(), &product, Stay::ToTheEnd);
     world.settle();
@@ -239,7 +237,7 @@ fn a_failing_transformation_fails_the_turn() {
 #[test]
 fn a_transformation_that_hangs_ends_with_the_turns_time() {
     let world = scene();
-    let product = Both::default();
+    let product = Product::new(true, true);
     product.expect("transform", Does::Hangs);
     ask(&world.worker(), &product, Stay::ToTheEnd);
     world.settle();
@@ -251,7 +249,7 @@ fn a_transformation_that_hangs_ends_with_the_turns_time() {
 #[test]
 fn a_failed_save_is_tried_again_and_each_failure_is_a_record() {
     let world = scene();
-    let product = Both::default();
+    let product = Product::new(true, true);
     for does in [Does::Fails, Does::Hangs, Does::Fails] {
         product.expect("persist", does);
     }
@@ -303,7 +301,7 @@ fn a_failed_save_is_tried_again_and_each_failure_is_a_record() {
 #[test]
 fn a_turn_that_cannot_be_saved_fails() {
     let world = scene();
-    let product = Both::default();
+    let product = Product::new(true, true);
     for _ in 0..=caps::PERSIST_TRIES {
         product.expect("persist", Does::Fails);
     }
@@ -331,7 +329,7 @@ fn a_turn_that_cannot_be_saved_fails() {
 #[test]
 fn a_cancel_ends_the_waiting_between_two_tries() {
     let world = scene();
-    let product = Both::default();
+    let product = Product::new(true, true);
     for _ in 0..=caps::PERSIST_TRIES {
         product.expect("persist", Does::Fails);
     }
@@ -354,7 +352,7 @@ fn hooks_whose_failure_is_swallowed_change_nothing_and_are_heard_of() {
     for does in [Does::Fails, Does::Hangs] {
         for hook in ["event", "complete", "flush"] {
             let world = scene();
-            let product = Both::default();
+            let product = Product::new(true, true);
             product.expect(hook, does);
             let reading = ask(&world.worker(), &product, Stay::ToTheEnd);
             world.settle();
@@ -379,7 +377,7 @@ fn hooks_whose_failure_is_swallowed_change_nothing_and_are_heard_of() {
 #[test]
 fn a_flush_that_hangs_does_not_hold_the_end_back() {
     let world = scene();
-    let product = Both::default();
+    let product = Product::new(true, true);
     product.expect("flush", Does::Hangs);
     let reading = ask(&world.worker(), &product, Stay::ToTheEnd);
     world.run_for(1_500);
@@ -394,7 +392,7 @@ fn a_flush_that_hangs_does_not_hold_the_end_back() {
 fn a_client_that_leaves_takes_no_hook_along() {
     for pieces in 0..6 {
         let world = scene();
-        let product = Both::default();
+        let product = Product::new(true, true);
         ask(&world.worker(), &product, Stay::Pieces(pieces));
         world.settle();
         assert_eq!(stored(&world).state.status, Status::Completed);
@@ -414,18 +412,14 @@ fn hooks_that_do_nothing_cost_no_commit() {
     let hooked = scene();
     ask(
         &hooked.worker(),
-        &Product::<false, false>::default(),
+        &Product::new(false, false),
         Stay::Pieces(0),
     );
     hooked.settle();
     assert_eq!(cost(&plain), cost(&hooked));
     assert_eq!(steps(&hooked).len(), 1);
     let saved = scene();
-    ask(
-        &saved.worker(),
-        &Product::<false, true>::default(),
-        Stay::Pieces(0),
-    );
+    ask(&saved.worker(), &Product::new(false, true), Stay::Pieces(0));
     saved.settle();
     assert_eq!(cost(&saved), cost(&plain) + 1);
 }
@@ -438,8 +432,13 @@ struct Chat {
 }
 
 impl Hooks for Chat {
-    const TRANSFORMS_TEXT: bool = true;
-    const PERSISTS: bool = true;
+    fn transforms_text(&self) -> bool {
+        true
+    }
+
+    fn persists(&self) -> bool {
+        true
+    }
 
     async fn transform_final_text(
         &self,

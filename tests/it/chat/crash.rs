@@ -1,8 +1,7 @@
 //! A turn with hooks whose Worker ends at the k-th effect, for every k.
 
 use super::{
-    Both, RUN, Reading, SHOWN, Stay, World, ask, assert_redacted, names, scene, shown_log, steps,
-    stored,
+    RUN, Reading, SHOWN, Stay, World, ask, assert_redacted, names, scene, shown_log, steps, stored,
 };
 use crate::support::{Crash, Effect, Moment, Product};
 use std::collections::BTreeSet;
@@ -11,7 +10,7 @@ use steadfast::run::Hooks;
 use steadfast::store::Status;
 
 /// What must hold whenever anyone looks.
-fn check(world: &World, product: &Both, seen: &str) {
+fn check(world: &World, product: &Product, seen: &str) {
     assert_redacted(world);
     assert!(shown_log().starts_with(seen), "{seen}");
     if seen.contains("session.run.completed") {
@@ -26,7 +25,7 @@ fn whatever_ends_where_the_turn_is_saved_before_anyone_reads_completed() {
     for moment in [Moment::Before, Moment::After] {
         for at in 1.. {
             let world = scene();
-            let product = Both::default();
+            let product = Product::new(true, true);
             world.plan.crash(Crash { at, moment });
             let first = ask(&world.worker(), &product, Stay::ToTheEnd);
             let crashed = world.run_to_crash();
@@ -78,7 +77,7 @@ fn finish<H: Hooks + Clone + 'static>(world: &World, hooks: &H) -> Reading {
 #[test]
 fn a_drained_upstream_is_not_asked_again() {
     let world = scene();
-    let product = Product::<false, true>::default();
+    let product = Product::new(false, true);
     product.expect("persist", super::Does::Hangs);
     let first = world.worker();
     ask(&first, &product, Stay::ToTheEnd);
@@ -99,7 +98,7 @@ fn a_drained_upstream_is_not_asked_again() {
 #[test]
 fn tries_to_save_end_whatever_crashes() {
     let world = scene();
-    let product = Product::<false, true>::default();
+    let product = Product::new(false, true);
     for _ in 0..=caps::PERSIST_TRIES {
         product.expect("persist", super::Does::Hangs);
     }

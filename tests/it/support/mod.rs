@@ -25,7 +25,9 @@ pub use check::{assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use executor::Life;
 pub use object::Object;
-pub use plain::{Does, PlainStore, Product, Reading, SECRET, Stay, caller, everything, input};
+pub use plain::{
+    Does, PlainStore, Product, Reading, SECRET, Stay, caller, everything, input, text_of,
+};
 pub use plan::{Crash, Effect, Moment};
 pub use platform::SimPorts;
 pub use sandbox::Behaviour;

@@ -19,6 +19,7 @@ use steadfast::run::{
     TurnRefused, TurnTerms,
 };
 use steadfast::session::{Caller, Mode};
+use steadfast::store::sqlite::NativeSqlite;
 use steadfast::store::{Driver, SqlStore, Statement};
 use steadfast::wire::line;
 
@@ -174,7 +175,9 @@ pub enum Does {
 
 /// Hooks that note their calls. Clones share them.
 #[derive(Clone, Default)]
-pub struct Product<const TRANSFORMS: bool, const PERSISTS: bool> {
+pub struct Product {
+    transforms: Rc<Cell<bool>>,
+    persists: Rc<Cell<bool>>,
     calls: Rc<RefCell<Vec<String>>>,
     logged: Rc<RefCell<Vec<String>>>,
     does: Rc<RefCell<VecDeque<(&'static str, Does)>>>,
@@ -183,7 +186,20 @@ pub struct Product<const TRANSFORMS: bool, const PERSISTS: bool> {
 /// What a client must not read.
 pub const SECRET: &str = "hunter2";
 
-impl<const TRANSFORMS: bool, const PERSISTS: bool> Product<TRANSFORMS, PERSISTS> {
+impl Product {
+    /// Hooks that transform, that save.
+    pub fn new(transforms: bool, persists: bool) -> Self {
+        let product = Product::default();
+        product.set(transforms, persists);
+        product
+    }
+
+    /// Has them transform and save from now on, or not.
+    pub fn set(&self, transforms: bool, persists: bool) {
+        self.transforms.set(transforms);
+        self.persists.set(persists);
+    }
+
     /// The next call of this hook does so.
     pub fn expect(&self, hook: &'static str, does: Does) {
         self.does.borrow_mut().push_back((hook, does));
@@ -215,9 +231,14 @@ impl<const TRANSFORMS: bool, const PERSISTS: bool> Product<TRANSFORMS, PERSISTS>
     }
 }
 
-impl<const TRANSFORMS: bool, const PERSISTS: bool> Hooks for Product<TRANSFORMS, PERSISTS> {
-    const TRANSFORMS_TEXT: bool = TRANSFORMS;
-    const PERSISTS: bool = PERSISTS;
+impl Hooks for Product {
+    fn transforms_text(&self) -> bool {
+        self.transforms.get()
+    }
+
+    fn persists(&self) -> bool {
+        self.persists.get()
+    }
 
     async fn transform_final_text(
         &self,
@@ -252,6 +273,11 @@ impl<const TRANSFORMS: bool, const PERSISTS: bool> Hooks for Product<TRANSFORMS,
 
 /// Every column of every row of D1, as text.
 pub fn everything(world: &World) -> String {
+    text_of(&world.d1.database())
+}
+
+/// Every column of every row of a database, as text.
+pub fn text_of(database: &NativeSqlite) -> String {
     let tables = [
         "SELECT * FROM sessions",
         "SELECT * FROM runs",
@@ -266,8 +292,11 @@ pub fn everything(world: &World) -> String {
             sql,
             params: vec![],
         };
-        let outcomes = block_on(world.d1.database().apply(vec![statement]));
-        for row in outcomes.expect("D1 answers").remove(0).rows {
+        // An object that was never asked has no tables yet.
+        let Ok(outcomes) = block_on(database.apply(vec![statement])) else {
+            continue;
+        };
+        for row in outcomes.into_iter().flat_map(|outcome| outcome.rows) {
             writeln!(all, "{sql}: {row:?}").expect("a String takes every write");
         }
     }
