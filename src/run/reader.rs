@@ -63,6 +63,16 @@ impl<P: Ports, S: Store> TurnLines<P, S> {
         }
     }
 
+    /// The run that is read.
+    pub fn execution_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// How lines are laid into the body.
+    pub const fn framing(&self) -> Framing {
+        self.framing
+    }
+
     /// The next bytes: whole lines, or a heartbeat after long quiet; `None` behind the end.
     ///
     /// # Errors
