@@ -57,10 +57,21 @@ fn script() -> Script {
     }
 }
 
+/// Such an answer without a `result`, so that each piece of its text counts.
+fn pieces() -> Script {
+    let mut script = script();
+    script.frames.retain(|(kind, _, _)| *kind != "result");
+    script
+}
+
 /// The log of that with its text transformed.
 fn shown_log() -> String {
+    shown(true)
+}
+
+fn shown(with_result: bool) -> String {
     let frame = |kind, data| (kind, data, data);
-    let shown = Script {
+    let mut shown = Script {
         frames: vec![
             frame("tool.call", r#"{"id":"t1"}"#),
             frame("tool.result", r#"{"id":"t1"}"#),
@@ -77,6 +88,9 @@ fn shown_log() -> String {
         ],
         ..script()
     };
+    shown
+        .frames
+        .retain(|(kind, _, _)| with_result || *kind != "result");
     shown.log("acme", "s", 0)
 }
 
@@ -85,7 +99,10 @@ async fn hooked<H: Hooks + 'static>(
     hooks: H,
 ) -> Result<SupervisedTurn<SimPorts, PlainStore>, TurnRefused> {
     let upstream = worker.sandbox();
-    run_supervised_turn(&worker.ports, &worker.store, input(), upstream, hooks).await
+    let mut input = input();
+    // Each frame that may be stored is, before the next one comes.
+    input.terms.window_ms = 0;
+    run_supervised_turn(&worker.ports, &worker.store, input, upstream, hooks).await
 }
 
 fn ask<H: Hooks + Clone + 'static>(worker: &Worker, hooks: &H, stay: Stay) -> Reading {

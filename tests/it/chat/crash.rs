@@ -1,7 +1,8 @@
 //! A turn with hooks whose Worker ends at the k-th effect, for every k.
 
 use super::{
-    RUN, Reading, SHOWN, Stay, World, ask, assert_redacted, names, scene, shown_log, steps, stored,
+    RUN, Reading, SHOWN, Stay, World, ask, assert_redacted, names, pieces, scene, shown, steps,
+    stored,
 };
 use crate::support::{Crash, Effect, Moment, Product};
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use steadfast::store::Status;
 /// What must hold whenever anyone looks.
 fn check(world: &World, product: &Product, seen: &str) {
     assert_redacted(world);
-    assert!(shown_log().starts_with(seen), "{seen}");
+    assert!(shown(false).starts_with(seen), "{seen}");
     if seen.contains("session.run.completed") {
         assert!(names(product).contains(&"persist".to_owned()));
     }
@@ -25,6 +26,7 @@ fn whatever_ends_where_the_turn_is_saved_before_anyone_reads_completed() {
     for moment in [Moment::Before, Moment::After] {
         for at in 1.. {
             let world = scene();
+            world.upstream.play(pieces());
             let product = Product::new(true, true);
             world.plan.crash(Crash { at, moment });
             let first = ask(&world.worker(), &product, Stay::ToTheEnd);
@@ -37,7 +39,7 @@ fn whatever_ends_where_the_turn_is_saved_before_anyone_reads_completed() {
             world.run_for(caps::LEASE_MS);
             let reading = finish(&world, &product);
             check(&world, &product, &reading.log());
-            assert_eq!(reading.log(), shown_log());
+            assert_eq!(reading.log(), shown(false));
             let run = stored(&world);
             assert_eq!(run.state.status, Status::Completed);
             assert_eq!(run.state.attempts.len(), 1);
