@@ -18,8 +18,9 @@ build: ## Build the Worker into build/
 build-faults: ## Build it with the tests' faults into build-faults/
 	@exec sh scripts/build.sh faults
 
-build-example: ## Build the Worker of examples/custom-worker
-	@exec sh scripts/build.sh example custom-worker
+build-example: ## Build the Workers of examples/
+	@sh scripts/build.sh example custom-worker
+	@exec sh scripts/build.sh example plain-worker
 
 test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 	@exec sh scripts/test.sh

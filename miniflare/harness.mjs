@@ -21,6 +21,9 @@ export const FAULTS_BUILD = resolve(ROOT, process.env.STEADFAST_FAULTS_BUILD ?? 
 /** The folder of the Worker that is built on the crate; its build is below it. */
 export const CUSTOM_WORKER = join(ROOT, "examples", "custom-worker");
 
+/** The folder of the Worker without objects; its build is below it. */
+export const PLAIN_WORKER = join(ROOT, "examples", "plain-worker");
+
 /** What is awaited in these tests takes seconds; on a loaded two-core machine a minute is still alive. */
 export const PATIENCE_MS = 60_000;
 

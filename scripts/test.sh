@@ -33,12 +33,14 @@ phase "committed files" node scripts/check.mjs
 phase "clippy, native" cargo clippy --locked --all-targets -- -D warnings
 phase "clippy, wasm32" wasm_clippy
 phase "clippy, wasm32 with faults" wasm_clippy --features faults
-phase "clippy, wasm32 Workers" wasm_clippy -p steadfast-worker -p custom-worker
+phase "clippy, wasm32 Workers" wasm_clippy -p steadfast-worker -p custom-worker -p plain-worker
 phase "native tests" cargo test --locked
 phase "build" sh scripts/build.sh
 phase "build with faults" sh scripts/build.sh faults
 phase "build the example" sh scripts/build.sh example custom-worker
+phase "build the example without objects" sh scripts/build.sh example plain-worker
 phase "wrangler deploy --dry-run" wrangler deploy --dry-run
 phase "wrangler deploy --dry-run, example" wrangler deploy --dry-run --cwd examples/custom-worker
+phase "wrangler deploy --dry-run, example without objects" wrangler deploy --dry-run --cwd examples/plain-worker
 phase "Worker tests in workerd" node --disable-warning=ExperimentalWarning --test --test-concurrency=2 "miniflare/*.test.mjs"
 printf '\n== all passed: %s s\n' "$(($(date +%s) - started))"

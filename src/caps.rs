@@ -222,3 +222,13 @@ pub const TASK_MESSAGES: u32 = 1_000;
 pub const TASK_MESSAGES_BYTES: usize = 1 << 20;
 /// A follower of a suspended run is closed after this long: PROTOCOL §2.2.
 pub const SUSPENDED_FOLLOW_MS: u64 = 60_000;
+/// The commit window of a turn without an object: each commit and each read of it is a call of D1,
+/// of which an invocation has 1,000, and takes as long as a fifth of this.
+pub const PLAIN_WINDOW_MS: u64 = 250;
+/// How often a reader looks for lines that are written elsewhere.
+pub const READER_POLL_MS: u64 = 1_000;
+/// How often it looks in all before it has its client come back: with two queries each below the
+/// 1,000 of an invocation.
+pub const READER_POLLS: u32 = 400;
+/// Calls to tell an upstream of a cancel when no object goes on telling: half a minute of them.
+pub const PLAIN_CANCEL_TRIES: u32 = 8;

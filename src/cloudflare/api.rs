@@ -54,14 +54,36 @@ async fn answer(request: &mut Request, env: &Env) -> std::result::Result<Respons
         let runs = runs(request, env, &identity).await?;
         return body::json(200, &runs).map_err(broken);
     }
-    let session = parse::parse_session(route.session.as_deref().unwrap_or_default())?;
-    let caller = Caller {
-        project: read_project(&vars)?,
+    let caller = caller(env, identity, &route)?;
+    ask(request, env, &route, caller).await
+}
+
+/// Who asks, by the credentials, and for what, by the API's paths: for a Worker that answers without
+/// session objects. The configuration comes from the variables of `env`.
+///
+/// # Errors
+/// The [`Problem`] to answer with: 401 before anything else is looked at, 404 for a path that names no
+/// session, what the parsers refuse.
+pub async fn command(
+    request: &mut Request,
+    env: &Env,
+) -> std::result::Result<(Caller, Command), Problem> {
+    let url = request::address(request)?;
+    let authorization = request::header(request, "authorization");
+    let identity = AuthConfig::read(&|name| var(env, name))?
+        .authenticate(&url.hostname(), authorization.as_deref())?;
+    let route = route(&request.method(), &url.pathname())?;
+    let caller = caller(env, identity, &route)?;
+    Ok((caller, request::command(request, &route).await?))
+}
+
+fn caller(env: &Env, identity: Identity, route: &Route) -> std::result::Result<Caller, Problem> {
+    Ok(Caller {
+        project: read_project(&|name| var(env, name))?,
         tenant: identity.tenant,
         user: identity.user,
-        session,
-    };
-    ask(request, env, &route, caller).await
+        session: parse::parse_session(route.session.as_deref().unwrap_or_default())?,
+    })
 }
 
 fn health() -> String {

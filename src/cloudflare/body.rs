@@ -8,7 +8,7 @@ use worker::{Headers, Response, ResponseBuilder, Result};
 /// Nothing of an answer may be kept or changed on its way.
 const CACHE_CONTROL: &str = "no-store, no-transform";
 
-fn builder(status: u16) -> Result<ResponseBuilder> {
+pub(super) fn builder(status: u16) -> Result<ResponseBuilder> {
     ResponseBuilder::new()
         .with_status(status)
         .with_header("cache-control", CACHE_CONTROL)?
@@ -22,7 +22,10 @@ pub fn json(status: u16, body: &str) -> Result<Response> {
         .fixed(body.as_bytes().to_vec()))
 }
 
-/// A refusal.
+/// A refusal as an answer.
+///
+/// # Errors
+/// What the platform throws while the answer is put together.
 pub fn refusal(problem: &Problem) -> Result<Response> {
     let mut builder =
         builder(problem.status)?.with_header("content-type", problem::CONTENT_TYPE)?;

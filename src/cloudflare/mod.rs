@@ -8,8 +8,12 @@
 //! - [`sleep`] is how an upstream of its own waits,
 //! - [`demo_agent!`](crate::demo_agent) exports the class behind the upstream `demo`, if you want it.
 //!
-//! `examples/custom-worker/` in the repository is such a Worker, whole, and `worker/` is the ready one.
-//! Invariant: nothing below this folder is named outside of it.
+//! For a Worker without objects, on [`run_supervised_turn`](crate::run::run_supervised_turn) and its
+//! siblings: [`command`] says who asks for what, [`RequestPorts`], [`D1`] and [`Transport`] are what they
+//! run on, [`turn_response`], [`lines_response`] and [`refusal`] answer. `examples/plain-worker/` is one.
+//!
+//! `examples/custom-worker/` in the repository is a Worker with objects, whole, and `worker/` is the ready
+//! one. Invariant: nothing below this folder is named outside of it.
 
 mod api;
 mod body;
@@ -20,6 +24,7 @@ mod faults;
 mod js;
 mod line_source;
 mod object_sqlite;
+mod plain;
 mod platform;
 mod ports;
 mod request;
@@ -29,8 +34,13 @@ mod stub;
 mod sweep;
 mod transport;
 
-pub use api::handle;
+pub use api::{command, handle};
+pub use body::refusal;
+pub use d1::D1;
 pub use demo_object::DemoHost;
+pub use plain::{RequestPorts, lines_response, turn_response};
+pub use platform::var;
 pub use ports::sleep;
 pub use session_object::SessionHost;
 pub use sweep::sweep;
+pub use transport::{Body, Transport};

@@ -69,6 +69,13 @@ impl TurnConfig {
     }
 }
 
+/// The defaults, for whoever has no variables.
+impl Default for TurnConfig {
+    fn default() -> Self {
+        Self::read(&|_| None).expect("defaults are within their bounds")
+    }
+}
+
 /// How a session's object works; read anew at each of its lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectConfig {

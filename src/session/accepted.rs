@@ -4,8 +4,10 @@
 //! Owns those shapes, the history window, and the request they make for the upstream.
 //! Invariant: the same run always makes the same request, whatever the configuration says by then.
 
+use super::acceptance::message_of;
 use crate::config::{Resolved, TurnConfig};
 use crate::store::{self, Message, Role, Run, Store};
+use crate::turn::{Limits, Settings};
 use crate::upstream::{Ask, HistoryMessage};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,7 +17,7 @@ use std::collections::BTreeSet;
 /// The request as accepted, without the message, which is in the transcript.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Accepted {
+pub(crate) struct Accepted {
     /// As asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -46,7 +48,7 @@ pub(super) struct Target {
 /// The bounds of a history and the hash of what is within.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Window {
+pub(crate) struct Window {
     /// How many messages.
     pub messages: u32,
     /// The first one's turn.
@@ -60,7 +62,7 @@ pub(super) struct Window {
 }
 
 /// The messages before a turn that its upstream is told, oldest first.
-pub(super) async fn history<S: Store>(
+pub(crate) async fn history<S: Store>(
     store: &S,
     session_key: &str,
     turn_index: u64,
@@ -126,46 +128,46 @@ fn is_empty(message: &Message) -> bool {
 }
 
 /// The request of a run; `None` when the input it was accepted with is gone.
-pub(super) async fn ask<S: Store>(
+pub(crate) async fn ask<S: Store>(
     store: &S,
     session_key: &str,
     run: &Run,
-    target: &Target,
+    model: Option<&str>,
+    turn: &TurnConfig,
+    told: &Window,
 ) -> Result<Option<Ask>, store::Error> {
     let Ok(accepted) = serde_json::from_str::<Accepted>(&run.request) else {
         return Ok(None);
     };
-    let own = store
-        .messages(
-            session_key,
-            run.turn_index
-                .checked_sub(1)
-                .map(|turn| (turn, Role::Assistant)),
-            1,
-        )
-        .await?;
-    let own = own
-        .into_iter()
-        .find(|message| message.turn_index == run.turn_index && message.role == Role::User);
-    let (window, history) = history(
-        store,
-        session_key,
-        run.turn_index,
-        accepted.retry_of,
-        &target.turn,
-    )
-    .await?;
-    let Some(own) = own.filter(|_| window == target.history) else {
+    let own = message_of(store, session_key, run.turn_index).await?;
+    let (window, history) =
+        history(store, session_key, run.turn_index, accepted.retry_of, turn).await?;
+    let Some(message) = own.filter(|_| window == *told) else {
         return Ok(None);
     };
     Ok(Some(Ask {
         execution_id: run.run_id.clone(),
         input_hash: run.input_hash.clone(),
         session_id: run.session.clone(),
-        message: own.content,
+        message,
         history,
-        model: target.resolved.model.clone(),
-        system_prompt: target.turn.system_prompt.clone(),
+        model: model.map(str::to_owned),
+        system_prompt: turn.system_prompt.clone(),
         metadata: accepted.metadata.map(|raw| raw.get().to_owned()),
     }))
+}
+
+/// The numbers of a run's drain: its own as stored, and the present windows of whoever drains it.
+pub(crate) fn settings(run: &Run, turn: &TurnConfig, window_ms: u64, watchdog_ms: u64) -> Settings {
+    Settings {
+        limits: Limits {
+            attempts: turn.upstream_attempts,
+            starts: turn.upstream_starts,
+        },
+        idle_ms: turn.upstream_idle_ms,
+        deadline_at: run.created_at.saturating_add_unsigned(turn.turn_timeout_ms),
+        max_bytes: usize::try_from(turn.turn_max_bytes).unwrap_or(usize::MAX),
+        window_ms,
+        watchdog_ms,
+    }
 }

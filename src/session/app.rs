@@ -6,10 +6,12 @@
 use crate::config::Vars;
 use crate::run::{self, DurableContext, TaskInput};
 use crate::tasks::research;
+use crate::turn::{Hooks, NoHooks};
 use crate::upstream::{Ask, Capabilities, Cut, Refusal, Signal, Upstream};
 use futures_util::stream;
 
-/// What a deployment adds of its own: upstreams and durable tasks, beside the built-in ones.
+/// What a deployment adds of its own: upstreams and durable tasks, beside the built-in ones, and hooks
+/// around turns.
 ///
 /// An object makes its app once a life, so an app may hold what its upstreams need. It must not
 /// hold anything that a turn can't do without: another life won't have it.
@@ -17,6 +19,7 @@ use futures_util::stream;
 /// ```
 /// use futures_util::stream::{self, Iter};
 /// use steadfast::config::Vars;
+/// use steadfast::run::NoHooks;
 /// use steadfast::session::App;
 /// use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 ///
@@ -61,6 +64,12 @@ use futures_util::stream;
 ///     fn upstream(&self, name: &str, _vars: Vars<'_>) -> Option<Parrot> {
 ///         (name == "parrot").then_some(Parrot)
 ///     }
+///
+///     type Hooks = NoHooks;
+///
+///     fn hooks(&self) -> NoHooks {
+///         NoHooks
+///     }
 /// }
 /// ```
 pub trait App: 'static {
@@ -78,6 +87,13 @@ pub trait App: 'static {
     /// `None` refuses a submit with `misconfigured`, for instance because a variable isn't set, and
     /// ends a run that was accepted before with `upstream_rejected`.
     fn upstream(&self, name: &str, vars: Vars<'_>) -> Option<Self::Upstream>;
+
+    /// What is called around each turn that an upstream answers; [`NoHooks`] for nothing. A task's
+    /// turn has none: its own steps do what hooks would.
+    type Hooks: Hooks + 'static;
+
+    /// The hooks of one drain of one turn.
+    fn hooks(&self) -> Self::Hooks;
 
     /// The durable tasks that may stand in `UPSTREAM`, and in requests, behind `task:`; their names have
     /// the form of upstreams' names.
@@ -122,6 +138,12 @@ impl App for Ready {
 
     fn upstream(&self, _name: &str, _vars: Vars<'_>) -> Option<NoUpstream> {
         None
+    }
+
+    type Hooks = NoHooks;
+
+    fn hooks(&self) -> NoHooks {
+        NoHooks
     }
 
     fn task_names(&self) -> &[&'static str] {

@@ -4,7 +4,7 @@
 //! by the sweep. Invariant: the alarm is set before anything that can fail, and it waits for
 //! nothing that takes long.
 
-use super::accepted::{Target, ask};
+use super::accepted::{Target, ask, settings};
 use super::alarm::{Facts, must_set, next_alarm};
 use super::{App, Platform, Session};
 use crate::caps;
@@ -12,7 +12,7 @@ use crate::config::{UpstreamKind, read_upstream_key};
 use crate::ids;
 use crate::ports::Spawn;
 use crate::store::{self, Policy, Run, Status, Store};
-use crate::turn::{Drain, Drained, Limits, Live, NoHooks, Settings};
+use crate::turn::{Drain, Drained, Live};
 use crate::upstream::{AnyUpstream, OpenAiChat, Sandbox};
 use crate::wire::problem::Problem;
 use std::rc::Rc;
@@ -118,7 +118,15 @@ impl<P: Platform> Session<P> {
                 key: run.run_id.clone(),
             })
         })?;
-        let ask = ask(&self.store, &session_key, &run, &target).await?;
+        let ask = ask(
+            &self.store,
+            &session_key,
+            &run,
+            target.resolved.model.as_deref(),
+            &target.turn,
+            &target.history,
+        )
+        .await?;
         if target.resolved.kind == UpstreamKind::Task {
             self.run_task(run, session_key, &target, ask, live);
             return Ok(());
@@ -130,22 +138,15 @@ impl<P: Platform> Session<P> {
             upstream: self.upstream(&target),
             session_key,
             ask,
-            settings: Settings {
-                limits: Limits {
-                    attempts: target.turn.upstream_attempts,
-                    starts: target.turn.upstream_starts,
-                },
-                idle_ms: target.turn.upstream_idle_ms,
-                deadline_at: run
-                    .created_at
-                    .saturating_add_unsigned(target.turn.turn_timeout_ms),
-                max_bytes: usize::try_from(target.turn.turn_max_bytes).unwrap_or(usize::MAX),
-                window_ms: config.commit_window_ms,
-                watchdog_ms: config.watchdog_ms,
-            },
+            settings: settings(
+                &run,
+                &target.turn,
+                config.commit_window_ms,
+                config.watchdog_ms,
+            ),
             live,
             accepted_here,
-            hooks: Rc::new(NoHooks),
+            hooks: Rc::new(self.platform.app().hooks()),
             run,
         };
         self.keep_shipping();
@@ -351,7 +352,7 @@ fn is_due(run: &Run, now: i64) -> bool {
 }
 
 /// A run's id without its turn is its session's key.
-fn session_key_of(run: &Run) -> String {
+pub(crate) fn session_key_of(run: &Run) -> String {
     run.run_id
         .rsplit_once(':')
         .map_or_else(|| run.run_id.clone(), |(key, _)| key.to_owned())

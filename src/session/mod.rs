@@ -5,6 +5,7 @@
 //! Invariant: nothing in memory here that can't be rebuilt from the object's storage, and nothing
 //! in that storage, but for the unshipped tail, that can't be rebuilt from D1 and the upstream.
 
+mod acceptance;
 mod accepted;
 mod alarm;
 mod app;
@@ -29,6 +30,11 @@ pub use platform::Platform;
 pub use read::run_view;
 pub use state::{Asked, Facts as OpenFacts, Known, Opening, decide};
 pub use sweep::{list_runs, sweep};
+
+pub(crate) use acceptance::{Accepting, facts, message_of, next_session};
+pub(crate) use accepted::{Window, ask, history, settings};
+pub(crate) use drains::session_key_of;
+pub(crate) use open::DECISIONS;
 
 use crate::config::ObjectConfig;
 use crate::ids;
@@ -362,6 +368,6 @@ impl<P: Platform> Session<P> {
 }
 
 /// The path of a turn's stream.
-fn location(session: &str, turn: u64) -> String {
+pub(crate) fn location(session: &str, turn: u64) -> String {
     format!("/v1/sessions/{session}/turns/{turn}/stream")
 }

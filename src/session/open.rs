@@ -3,23 +3,19 @@
 //! Owns the order: decide, make the intent and the alarm durable, then ask the upstream.
 //! Invariant: whatever is refused is refused before the head of the answer.
 
-use super::accepted::{Accepted, Target, history};
-use super::state::{Asked, Facts, Known, Opening, decide};
+use super::acceptance::{Accepting, facts, message_of, next_session};
+use super::accepted::{Target, history};
+use super::state::{Asked, Opening, decide};
 use super::{App, Caller, Command, Mode, Platform, Reply, Session, Streaming, location};
 use crate::config::{OwnNames, Resolved, TurnConfig, UpstreamConfig, UpstreamKind};
-use crate::ids;
-use crate::store::{
-    self, Attempt, Begin, Begun, Handle, Lines, LogHome, Message, MessageStatus, Role, Run,
-    RunState, Status, Step, StepDetail, Store,
-};
+use crate::store::{self, Begun, LogHome, Store};
+use crate::wire::Framing;
 use crate::wire::problem::Problem;
 use crate::wire::request::Submit;
-use crate::wire::{Framing, line};
-use serde_json::value::RawValue;
 use std::rc::Rc;
 
 /// Decisions are repeated when another request of the session was faster.
-const DECISIONS: usize = 8;
+pub(crate) const DECISIONS: usize = 8;
 
 impl<P: Platform> Session<P> {
     pub(super) async fn submit(
@@ -40,7 +36,9 @@ impl<P: Platform> Session<P> {
             if let Some(session) = &session {
                 resumed = resumed.or(self.revive(session).await?);
             }
-            let facts = self.facts(caller, &submit, session.as_ref()).await?;
+            let facts = facts(&self.store, caller, &submit, session.as_ref())
+                .await
+                .map_err(|failure| self.failed(&failure))?;
             match decide(&asked, &facts, |turn| {
                 location(caller.session.as_str(), turn)
             }) {
@@ -65,49 +63,6 @@ impl<P: Platform> Session<P> {
             }
         }
         Err(Problem::session_unavailable())
-    }
-
-    async fn facts(
-        &self,
-        caller: &Caller,
-        submit: &Submit,
-        session: Option<&store::Session>,
-    ) -> Result<Facts, Problem> {
-        let Some(session) = session else {
-            return Ok(Facts::default());
-        };
-        let failed = |failure| self.failed(&failure);
-        let session_key = &session.session_key;
-        let known = |run: Run| Known {
-            turn_index: run.turn_index,
-            input_hash: run.input_hash,
-            status: run.state.status,
-        };
-        // Erased turns may still be there while the erasure goes on.
-        let at = async |turn: Option<u64>| -> Result<Option<Known>, Problem> {
-            let Some(turn) = turn.filter(|turn| *turn >= session.first_turn) else {
-                return Ok(None);
-            };
-            let run = self.store.run(&ids::run_id(session_key, turn)).await;
-            Ok(run.map_err(failed)?.map(known))
-        };
-        let by_key = match &submit.key {
-            Some(key) => self
-                .store
-                .run_by_key(caller.tenant.as_str(), caller.session.as_str(), key)
-                .await
-                .map_err(failed)?
-                .filter(|run| run.turn_index >= session.first_turn)
-                .map(known),
-            None => None,
-        };
-        Ok(Facts {
-            next_turn: session.turn_count,
-            by_key,
-            by_index: at(submit.turn_index).await?,
-            last: at(session.turn_count.checked_sub(1)).await?,
-            retried: at(submit.retry_of).await?,
-        })
     }
 
     async fn answer_from(
@@ -164,11 +119,14 @@ impl<P: Platform> Session<P> {
         if is_new {
             self.store.migrate(self.now()).await.map_err(failed)?;
         }
-        let session = self.next_session(caller, session);
+        let session = next_session(caller, session, || self.token(), self.now());
         let turn_index = session.turn_count.saturating_sub(1);
         let content = match (&submit.message, submit.retry_of) {
             (Some(content), _) => content.clone(),
-            (None, Some(retried)) => self.message_of(&session.session_key, retried).await?,
+            (None, Some(retried)) => message_of(&self.store, &session.session_key, retried)
+                .await
+                .map_err(failed)?
+                .ok_or_else(Problem::not_found)?,
             (None, None) => return Err(Problem::invalid_request("`message` is required")),
         };
         let (window, _) = history(
@@ -186,7 +144,19 @@ impl<P: Platform> Session<P> {
             history: window,
         };
         let wake_at = self.now().saturating_add_unsigned(config.watchdog_ms);
-        let begin = self.begin(caller, submit, asked, session, content, &target, wake_at)?;
+        let accepting = Accepting {
+            caller,
+            submit,
+            input_hash: &asked.input_hash,
+            session,
+            content,
+            upstream: serde_json::to_string(&target).map_err(|_| Problem::internal())?,
+            wake_at,
+            lease: None,
+            log_home: LogHome::Object,
+            now: self.now(),
+        };
+        let begin = accepting.begin().ok_or_else(Problem::internal)?;
         // The alarm first: one that finds no turn costs a look, a turn without one could be lost.
         self.arm_at(wake_at).await.map_err(failed)?;
         if self.store.begin(&begin).await.map_err(failed)? == Begun::Taken {
@@ -212,148 +182,6 @@ impl<P: Platform> Session<P> {
             return Err(Problem::misconfigured("UPSTREAM"));
         }
         Ok(resolved)
-    }
-
-    fn next_session(&self, caller: &Caller, session: Option<store::Session>) -> store::Session {
-        let now = self.now();
-        match session {
-            Some(session) => store::Session {
-                turn_count: session.turn_count + 1,
-                updated_at: now,
-                deleted_at: None,
-                ..session
-            },
-            None => store::Session {
-                session_key: caller.session_key(),
-                tenant: caller.tenant.as_str().to_owned(),
-                session: caller.session.as_str().to_owned(),
-                birth: self.token(),
-                turn_count: 1,
-                first_turn: 0,
-                created_at: now,
-                updated_at: now,
-                deleted_at: None,
-            },
-        }
-    }
-
-    async fn message_of(&self, session_key: &str, turn: u64) -> Result<String, Problem> {
-        let before = turn.checked_sub(1).map(|turn| (turn, Role::Assistant));
-        let messages = self
-            .store
-            .messages(session_key, before, 1)
-            .await
-            .map_err(|failure| self.failed(&failure))?;
-        messages
-            .into_iter()
-            .find(|message| message.turn_index == turn && message.role == Role::User)
-            .map(|message| message.content)
-            .ok_or_else(Problem::not_found)
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the parts of one record")]
-    fn begin(
-        &self,
-        caller: &Caller,
-        submit: &Submit,
-        asked: &Asked,
-        session: store::Session,
-        content: String,
-        target: &Target,
-        wake_at: i64,
-    ) -> Result<Begin, Problem> {
-        let now = self.now();
-        let turn_index = session.turn_count.saturating_sub(1);
-        let run_id = ids::run_id(&session.session_key, turn_index);
-        let accepted = Accepted {
-            model: submit.model.clone(),
-            upstream: submit.upstream.clone(),
-            retry_of: submit.retry_of,
-            metadata: match &submit.metadata {
-                // It was parsed as JSON before it came here.
-                Some(raw) => RawValue::from_string(raw.clone()).ok(),
-                None => None,
-            },
-        };
-        let (Ok(request), Ok(upstream)) = (
-            serde_json::to_string(&accepted),
-            serde_json::to_string(target),
-        ) else {
-            return Err(Problem::internal());
-        };
-        let mut text = line::started(
-            0,
-            caller.session.as_str(),
-            caller.tenant.as_str(),
-            turn_index,
-            &run_id,
-        );
-        text.push('\n');
-        Ok(Begin {
-            first: Lines {
-                attempt: 1,
-                cursor: None,
-                frame_ids: vec![None],
-                text,
-            },
-            message: Message {
-                turn_index,
-                role: Role::User,
-                content,
-                status: MessageStatus::Complete,
-                retry_of: submit.retry_of,
-                rev: 1,
-                created_at: now,
-            },
-            step: Step {
-                index: 0,
-                intent: "turn".to_owned(),
-                kind: "llm".to_owned(),
-                status: "running".to_owned(),
-                attempts: 1,
-                result: None,
-                error: None,
-                rev: 1,
-                started_at: now,
-                completed_at: None,
-                detail: StepDetail::default(),
-            },
-            run: Run {
-                tenant: caller.tenant.as_str().to_owned(),
-                session: caller.session.as_str().to_owned(),
-                turn_index,
-                user: caller.user.clone(),
-                key: submit.key.clone(),
-                input_hash: asked.input_hash.clone(),
-                request,
-                upstream,
-                created_at: now,
-                state: RunState {
-                    status: Status::Running,
-                    attempts: vec![Attempt {
-                        number: 1,
-                        reason: "submitted".to_owned(),
-                        started_at: now,
-                    }],
-                    handle: Some(Handle::new(run_id.clone(), 1)),
-                    outcome: None,
-                    usage: None,
-                    last_error: None,
-                    line_count: 1,
-                    wake_at: Some(wake_at),
-                    finished_at: None,
-                },
-                epoch: 1,
-                lease: None,
-                cancel: None,
-                upstream_cancel: None,
-                log_home: LogHome::Object,
-                rev: 1,
-                updated_at: now,
-                run_id,
-            },
-            session,
-        })
     }
 }
 

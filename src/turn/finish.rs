@@ -130,7 +130,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
 
     /// The answer as it may be kept: what was held back and never transformed is not.
     pub(super) fn text(&self) -> Vec<u16> {
-        if H::TRANSFORMS_TEXT && !self.buffer.is_settled() {
+        if self.drain.hooks.transforms_text() && !self.buffer.is_settled() {
             return Vec::new();
         }
         self.buffer.transcript().units()

@@ -6,9 +6,9 @@
 
 use crate::ports::Timer;
 use crate::store::Run;
-use futures_util::future::{Either, FutureExt, select};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 
 /// A turn as its hooks know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,16 +74,17 @@ impl HookError {
 /// [`on_turn_complete`](Hooks::on_turn_complete), the terminal line,
 /// [`trace_flush`](Hooks::trace_flush). A replay calls none of them.
 ///
-/// The two constants have no default: a hook that is written but never called would go unnoticed.
+/// The first two have no default: a hook that is written but never called would go unnoticed. Both
+/// must always answer alike for one turn, also in the code that goes on with it after a crash.
 pub trait Hooks {
     /// Whether [`transform_final_text`](Hooks::transform_final_text) is called. The upstream's lines
     /// that carry text of the answer are then held back: no log, message, step or client ever has
     /// it untransformed, and the text comes as one line at the end. Other lines (tools, reasoning,
     /// the upstream's own errors) are not held back.
-    const TRANSFORMS_TEXT: bool;
+    fn transforms_text(&self) -> bool;
 
     /// Whether [`persist`](Hooks::persist) is called; it costs one more commit a turn.
-    const PERSISTS: bool;
+    fn persists(&self) -> bool;
 
     /// Turns the final text into what is stored and shown. It may be called again after a crash.
     ///
@@ -142,8 +143,13 @@ pub trait Hooks {
 pub struct NoHooks;
 
 impl Hooks for NoHooks {
-    const TRANSFORMS_TEXT: bool = false;
-    const PERSISTS: bool = false;
+    fn transforms_text(&self) -> bool {
+        false
+    }
+
+    fn persists(&self) -> bool {
+        false
+    }
 }
 
 /// A hook's answer, or a failure in its stead after `most_ms`.
@@ -152,13 +158,26 @@ pub(super) async fn within<T>(
     most_ms: u64,
     call: impl Future<Output = Result<T, HookError>>,
 ) -> Result<T, HookError> {
+    bounded(timer, most_ms, call)
+        .await
+        .unwrap_or_else(|| Err(HookError::new(format!("no answer within {most_ms} ms"))))
+}
+
+/// What `call` comes to within `most_ms`.
+pub(crate) async fn bounded<T>(
+    timer: &impl Timer,
+    most_ms: u64,
+    call: impl Future<Output = T>,
+) -> Option<T> {
     let mut call = pin!(call);
-    // Most hooks answer at once; a timer that nobody needs still costs.
-    if let Some(answer) = call.as_mut().now_or_never() {
-        return answer;
-    }
-    match select(call, pin!(timer.sleep(most_ms))).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(_) => Err(HookError::new(format!("no answer within {most_ms} ms"))),
-    }
+    // Made only once it is needed: most calls answer at once, and a timer costs.
+    let mut sleep = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = call.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        let sleep = sleep.get_or_insert_with(|| Box::pin(timer.sleep(most_ms)));
+        sleep.as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }

@@ -17,7 +17,7 @@ mod state;
 mod transcript;
 mod wake;
 
-pub use budget::Limits;
+pub use budget::{Backoff, Limits};
 pub(crate) use buffer::Buffer;
 pub(crate) use commit::{CommitPolicy, Due};
 pub(crate) use ending::{Ended, own_step, step_error};
@@ -26,6 +26,8 @@ pub use live::{Live, Stop};
 pub use state::{Action, Ending, Fact, TurnState};
 pub use transcript::Transcript;
 pub use wake::Wake;
+
+pub(crate) use hooks::bounded;
 
 use crate::caps;
 use crate::ids;
@@ -381,7 +383,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
                 None
             }
             FrameBody::Event { kind, data } => {
-                let is_held = H::TRANSFORMS_TEXT
+                let is_held = self.drain.hooks.transforms_text()
                     && transcript::may_carry_text(&kind, data.as_deref().unwrap_or("null"));
                 let is_new = if is_held {
                     let data = data.as_deref().unwrap_or("null");

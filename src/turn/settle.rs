@@ -30,7 +30,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         self.drained = steps
             .iter()
             .any(|step| step.index == 0 && step.status == "completed");
-        if H::PERSISTS {
+        if self.drain.hooks.persists() {
             self.saving = steps.into_iter().find(|step| step.index == SAVING);
         }
         Ok(())
@@ -38,14 +38,14 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
 
     /// Takes a drained stream through the hooks.
     pub(super) async fn settle(&mut self) -> Result<Fact, store::Error> {
-        if H::TRANSFORMS_TEXT && !self.buffer.is_settled() {
+        if self.drain.hooks.transforms_text() && !self.buffer.is_settled() {
             match self.transform().await {
                 Ok(text) => self.buffer.settle(&text),
                 Err(fact) => return Ok(fact),
             }
         }
         let done = self.finished();
-        if H::PERSISTS
+        if self.drain.hooks.persists()
             && let Some(fact) = self.persist(&done).await?
         {
             return Ok(fact);

@@ -24,6 +24,7 @@ use crate::wire::json;
 use futures_util::Stream;
 use std::fmt;
 use std::future::Future;
+use std::rc::Rc;
 
 /// What an upstream can promise; recovery is decided from these alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,6 +236,27 @@ pub trait Upstream {
 
     /// Stops the execution; stopping one that is over or unknown succeeds or is `Gone`.
     fn cancel(&self, execution_id: &str) -> impl Future<Output = Result<(), Refusal>>;
+}
+
+/// An upstream that its drain shares with whoever tells it of a cancel afterwards.
+impl<U: Upstream> Upstream for Rc<U> {
+    type Frames = U::Frames;
+
+    fn capabilities(&self) -> Capabilities {
+        U::capabilities(self)
+    }
+
+    async fn start(&self, ask: &Ask) -> Result<Self::Frames, Refusal> {
+        U::start(self, ask).await
+    }
+
+    async fn attach(&self, ask: &Ask, cursor: Option<&str>) -> Result<Self::Frames, Refusal> {
+        U::attach(self, ask, cursor).await
+    }
+
+    async fn cancel(&self, execution_id: &str) -> Result<(), Refusal> {
+        U::cancel(self, execution_id).await
+    }
 }
 
 /// The HTTP client port of the adapters.

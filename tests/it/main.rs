@@ -1,10 +1,12 @@
 //! Everything that is tested through the crate's boundary, in one binary.
 
 mod canonical;
+mod chat;
 mod crash;
 mod run;
 mod session;
 mod store;
+mod supervised;
 mod support;
 mod tidy;
 mod turn;

@@ -6,6 +6,7 @@
 mod delete;
 mod follow;
 mod history;
+mod hooks;
 mod own;
 mod retention;
 mod ship;

@@ -7,6 +7,7 @@
 
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use steadfast::config::Vars;
+use steadfast::run::NoHooks;
 use steadfast::session::App;
 use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
@@ -48,6 +49,13 @@ impl App for CustomApp {
     fn upstream(&self, name: &str, vars: Vars<'_>) -> Option<Recite> {
         let pause_ms = vars("RECITE_PAUSE_MS").map_or(Some(50), |text| text.parse().ok())?;
         (name == "recite").then_some(Recite { pause_ms })
+    }
+
+    /// What is called around a turn: `steadfast::run::Hooks` can redact and save its answer.
+    type Hooks = NoHooks;
+
+    fn hooks(&self) -> NoHooks {
+        NoHooks
     }
 }
 

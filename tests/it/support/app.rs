@@ -4,6 +4,7 @@
 //! the execution on, and replay after any cursor.
 
 use super::executor::Sim;
+use super::plain::Product;
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -31,6 +32,7 @@ pub struct Own {
 struct Inner {
     gone: Cell<bool>,
     asked: RefCell<Vec<String>>,
+    product: Product,
 }
 
 impl Own {
@@ -39,6 +41,11 @@ impl Own {
             sim,
             inner: Rc::default(),
         }
+    }
+
+    /// The hooks of its turns, which do nothing unless they are told to.
+    pub fn product(&self) -> Product {
+        self.inner.product.clone()
     }
 
     /// The code that is deployed from now on has no such upstream.
@@ -63,6 +70,12 @@ impl App for Own {
     fn upstream(&self, name: &str, _vars: Vars<'_>) -> Option<Speller> {
         let known = name == SPELLER && !self.inner.gone.get();
         known.then(|| Speller(self.clone()))
+    }
+
+    type Hooks = Product;
+
+    fn hooks(&self) -> Product {
+        self.inner.product.clone()
     }
 
     fn task_names(&self) -> &[&'static str] {

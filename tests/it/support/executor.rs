@@ -59,6 +59,8 @@ struct Inner {
     ends: RefCell<BTreeMap<Life, Box<dyn FnOnce()>>>,
     dead: RefCell<BTreeSet<Life>>,
     doomed: RefCell<BTreeSet<Life>>,
+    /// Lives that stand still, and their tasks that were woken meanwhile.
+    frozen: RefCell<BTreeMap<Life, Vec<u64>>>,
     ready: Ready,
 }
 
@@ -76,6 +78,7 @@ impl Sim {
             ends: RefCell::default(),
             dead: RefCell::default(),
             doomed: RefCell::default(),
+            frozen: RefCell::default(),
             ready: Ready::default(),
         }))
     }
@@ -136,6 +139,18 @@ impl Sim {
     /// Ends a life with the present poll, whose writes to its own storage are one commit.
     pub fn doom(&self, life: Life) {
         self.0.doomed.borrow_mut().insert(life);
+    }
+
+    /// Stops a life where it stands, as a signal stops a process: time passes, it does nothing.
+    pub fn freeze(&self, life: Life) {
+        self.0.frozen.borrow_mut().entry(life).or_default();
+    }
+
+    /// Lets a frozen life go on.
+    pub fn thaw(&self, life: Life) {
+        let woken = self.0.frozen.borrow_mut().remove(&life);
+        let mut ready = self.0.ready.lock().expect("one thread");
+        ready.extend(woken.unwrap_or_default());
     }
 
     /// Starts a task.
@@ -203,6 +218,15 @@ impl Sim {
     }
 
     fn poll(&self, id: u64) {
+        let life = self.0.tasks.borrow().get(&id).map(|(life, _)| *life);
+        if let Some(life) = life
+            && let Some(woken) = self.0.frozen.borrow_mut().get_mut(&life)
+        {
+            if !woken.contains(&id) {
+                woken.push(id);
+            }
+            return;
+        }
         let taken = self
             .0
             .tasks

@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod executor;
 mod object;
+mod plain;
 mod plan;
 mod platform;
 mod sandbox;
@@ -24,7 +25,11 @@ pub use check::{assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use executor::Life;
 pub use object::Object;
+pub use plain::{
+    Does, PlainStore, Product, Reading, SECRET, Stay, caller, everything, input, text_of,
+};
 pub use plan::{Crash, Effect, Moment};
+pub use platform::SimPorts;
 pub use sandbox::Behaviour;
 pub use script::Script;
 pub use storage::Fault;

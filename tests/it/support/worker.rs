@@ -4,6 +4,7 @@
 
 use super::executor::Life;
 use super::platform::SimPorts;
+use super::sandbox::Wire;
 use super::storage::D1Driver;
 use super::world::World;
 use futures_executor::block_on;
@@ -12,6 +13,7 @@ use std::future::Future;
 use std::rc::Rc;
 use steadfast::run::RunContext;
 use steadfast::store::{Section, SqlStore, Store};
+use steadfast::upstream::Sandbox;
 
 /// One life of a Worker.
 #[derive(Clone)]
@@ -66,6 +68,28 @@ impl Worker {
             told.replace(Some(value));
         });
         outcome
+    }
+
+    /// The world's sandbox, as this life reaches it.
+    pub fn sandbox(&self) -> Sandbox<Wire> {
+        let world = &self.world;
+        let wire = Wire::new(
+            world.sim.clone(),
+            self.life,
+            world.plan.clone(),
+            world.upstream.clone(),
+        );
+        Sandbox::new(wire, "http://upstream.test", None)
+    }
+
+    /// Stops it where it stands, as a signal stops a process.
+    pub fn freeze(&self) {
+        self.world.sim.freeze(self.life);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.world.sim.thaw(self.life);
     }
 
     /// Ends it.

@@ -1,0 +1,122 @@
+//! The task that drains a turn beside its lease, whoever reads or leaves.
+//!
+//! Owns what a lost lease, a cancel from elsewhere and a failing store mean for the drain, and the
+//! telling of a cancel afterwards. Invariant: the lease is renewed by time, and behind its loss
+//! nothing is written.
+
+use super::{Acquired, LeaseTerms, keep};
+use crate::caps;
+use crate::ports::Ports;
+use crate::store::{self, Store, UpstreamCancel};
+use crate::turn::{Backoff, Drain, Drained, Hooks, Live, Stop, bounded};
+use crate::upstream::{Refusal, Upstream};
+use crate::wire::json;
+use futures_util::future::{Either, select};
+use std::future::pending;
+use std::pin::pin;
+use std::rc::Rc;
+
+/// The task that drains one acquisition's run.
+pub(super) struct Task<P, S> {
+    pub(super) ports: P,
+    pub(super) store: S,
+    pub(super) acquired: Acquired,
+    pub(super) terms: LeaseTerms,
+}
+
+impl<P: Ports, S: Store + Clone> Task<P, S> {
+    pub(super) async fn run<U: Upstream, H: Hooks>(self, drain: Drain<P, S, Rc<U>, H>) {
+        let (live, upstream) = (Rc::clone(&drain.live), Rc::clone(&drain.upstream));
+        let drained = {
+            let work = pin!(drain.run());
+            let lease = pin!(keep(&self.ports, &self.store, &self.acquired, self.terms));
+            let watch = pin!(self.watch(&live));
+            match select(work, select(lease, watch)).await {
+                Either::Left((drained, _)) => drained,
+                Either::Right((_, work)) => {
+                    live.stop(Stop::Superseded);
+                    work.await
+                }
+            }
+        };
+        match drained {
+            Drained::Finished(_) => {
+                if let Err(failure) = self.tell_cancel(&upstream).await {
+                    self.log(&failure.to_string());
+                }
+            }
+            // An upstream's turn never waits for an event.
+            Drained::Suspended => {}
+            Drained::Fenced => self.log("fenced"),
+            Drained::Stopped(failure) => {
+                self.log(&failure.to_string());
+                let released = self
+                    .store
+                    .release(&self.acquired.run_id, self.acquired.fence);
+                if let Err(failure) = released.await {
+                    self.log(&failure.to_string());
+                }
+            }
+        }
+    }
+
+    /// Looks for a cancel as often as the lease is renewed. Never completes.
+    async fn watch(&self, live: &Live) {
+        loop {
+            self.ports.sleep(self.terms.renew_after_ms()).await;
+            // A read that fails is made again; what must not be missed is the store's to tell.
+            if let Ok(Some(run)) = self.store.run(&self.acquired.run_id).await
+                && let Some(cancel) = run.cancel
+            {
+                live.stop(Stop::Cancel(cancel.reason));
+                return pending().await;
+            }
+        }
+    }
+
+    /// Tells the upstream of a cancel that the turn's end has left, a bounded number of times.
+    async fn tell_cancel<U: Upstream>(&self, upstream: &U) -> Result<(), store::Error> {
+        let run_id = &self.acquired.run_id;
+        let run = self.store.run(run_id).await?;
+        let Some(mut untold) = run.and_then(|run| run.upstream_cancel) else {
+            return Ok(());
+        };
+        while untold.tries < caps::PLAIN_CANCEL_TRIES {
+            let call = upstream.cancel(&untold.execution_id);
+            let told = bounded(&self.ports, caps::HOOK_MS, call).await;
+            let now = self.ports.now_ms();
+            match told {
+                Some(Ok(()) | Err(Refusal::Gone)) => {
+                    return self.store.set_upstream_cancel(run_id, None, now).await;
+                }
+                Some(Err(_)) | None => {
+                    let chance = self.ports.random() as u64;
+                    let wait = Backoff.wait_ms(untold.tries + 1, 0, chance);
+                    untold = UpstreamCancel {
+                        tries: untold.tries + 1,
+                        next_at: now.saturating_add_unsigned(wait),
+                        ..untold
+                    };
+                    self.ports.sleep(wait).await;
+                }
+            }
+        }
+        let now = self.ports.now_ms();
+        self.store
+            .set_upstream_cancel(run_id, Some(&untold), now)
+            .await
+    }
+
+    fn log(&self, why: &str) {
+        log(&self.ports, &self.acquired.run_id, why);
+    }
+}
+
+/// One line for the operator.
+pub(super) fn log<P: Ports>(ports: &P, run_id: &str, why: &str) {
+    ports.log(&format!(
+        r#"{{"run":{},"why":{}}}"#,
+        json::quote(run_id),
+        json::quote(why)
+    ));
+}

@@ -1,0 +1,347 @@
+//! Turns on any store, without a session object: accepted, drained under a lease, and read.
+//!
+//! Owns what may be asked of them, and how it is refused. `opening` decides and accepts, `task` drains,
+//! `lines` reads. Invariant: whatever is refused is refused before an answer is given; a replay takes
+//! no lease and writes nothing; and who loses its lease writes nothing more.
+
+use super::LeaseTerms;
+use super::opening::Desk;
+use super::reader::{TurnLines, is_held};
+use crate::caps;
+use crate::config::TurnConfig;
+use crate::ids;
+use crate::ports::Ports;
+use crate::session::{Caller, Mode};
+use crate::store::{self, Cancel, LogHome, Store};
+use crate::turn::Hooks;
+use crate::upstream::Upstream;
+use crate::wire::problem::Problem;
+use crate::wire::request::{IfRunning, Submit};
+use crate::wire::{Framing, json};
+use std::rc::Rc;
+
+/// A turn to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnInput {
+    /// Who asks, from credentials, and in which session.
+    pub caller: Caller,
+    /// What is asked, as [`parse_submit`](crate::wire::request::parse_submit) reads it from a body.
+    pub submit: Submit,
+    /// How it is run.
+    pub terms: TurnTerms,
+}
+
+impl TurnInput {
+    /// The session's next turn with this text, on default terms.
+    pub fn text(caller: Caller, message: &str) -> Self {
+        TurnInput {
+            caller,
+            submit: Submit {
+                message: Some(json::quote(message)),
+                turn_index: None,
+                model: None,
+                upstream: None,
+                if_running: IfRunning::Reject,
+                retry_of: None,
+                metadata: None,
+                key: None,
+            },
+            terms: TurnTerms::default(),
+        }
+    }
+}
+
+/// How a turn is run. Budgets and model are stored with an accepted turn and rule whoever recovers
+/// it; the rest is of this call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnTerms {
+    /// Budgets, history and system prompt.
+    pub turn: TurnConfig,
+    /// The model when the submit names none.
+    pub model: Option<String>,
+    /// How the lease is kept.
+    pub lease: LeaseTerms,
+    /// The group-commit window, in ms.
+    pub window_ms: u64,
+    /// How lines are laid into the answer.
+    pub framing: Framing,
+    /// What to do when another worker drains the turn.
+    pub when_held: WhenHeld,
+}
+
+impl Default for TurnTerms {
+    fn default() -> Self {
+        TurnTerms {
+            turn: TurnConfig::default(),
+            model: None,
+            lease: LeaseTerms::default(),
+            window_ms: caps::PLAIN_WINDOW_MS,
+            framing: Framing::default(),
+            when_held: WhenHeld::default(),
+        }
+    }
+}
+
+/// What to do when another worker drains the turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenHeld {
+    /// Read along, by polling.
+    #[default]
+    Join,
+    /// Refuse with [`TurnRefused::LeaseHeld`].
+    Refuse,
+}
+
+/// Why a turn was not run. Nothing of it was stored, unless the store's failure left that open.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TurnRefused {
+    /// By the rules of PROTOCOL §2.1: other input under this index or key (`manifest_mismatch`), an
+    /// index that leaves a gap, another turn that runs, an expired log.
+    #[error(transparent)]
+    Rule(Problem),
+    /// Another worker drains this turn.
+    #[error("another worker drains this turn")]
+    LeaseHeld {
+        /// The lease lasts so long unless it is renewed, in ms.
+        retry_after_ms: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl TurnRefused {
+    /// The refusal as an HTTP answer.
+    pub fn problem(&self) -> Problem {
+        match self {
+            TurnRefused::Rule(problem) => problem.clone(),
+            TurnRefused::LeaseHeld { retry_after_ms } => Problem {
+                retry_after_s: u32::try_from(retry_after_ms.div_ceil(1_000)).ok(),
+                ..Problem::session_unavailable()
+            },
+            TurnRefused::Store(store::Error::Missing) => Problem::not_found(),
+            TurnRefused::Store(
+                store::Error::Fenced
+                | store::Error::SeqMismatch { .. }
+                | store::Error::LeaseHeld { .. },
+            ) => Problem::session_unavailable(),
+            TurnRefused::Store(store::Error::Corrupt(_)) => Problem::internal(),
+            TurnRefused::Store(store::Error::Unavailable(_)) => Problem::store_unavailable(),
+        }
+    }
+}
+
+/// A turn that is answered.
+pub struct SupervisedTurn<P, S> {
+    /// The run's id.
+    pub execution_id: String,
+    /// Its place in the session.
+    pub turn_index: u64,
+    /// How it is answered.
+    pub mode: Mode,
+    /// Its lines from the first one on.
+    pub lines: TurnLines<P, S>,
+}
+
+/// Runs a turn against an upstream, or answers from the one that is there.
+///
+/// The turn is accepted, with session, message and step, in one write; then a task of
+/// [`Spawn`](crate::ports::Spawn) drains it under a lease that time alone renews. The answer only
+/// reads the log: dropping it, or reading it slowly, changes nothing. A worker that loses its lease
+/// writes nothing more, and whoever asks for the turn once the lease is over goes on with it.
+///
+/// The store's schema must have been brought up by [`Store::migrate`]. A session belongs either to
+/// these functions or to session objects, never to both.
+///
+/// # Errors
+/// Everything that can be refused is refused here, before there is an answer: see [`TurnRefused`].
+///
+/// # Example
+/// ```
+#[doc = include_str!("example_ports.md")]
+/// use steadfast::run::{NoHooks, TurnInput, run_supervised_turn};
+/// use steadfast::session::{Caller, Mode};
+/// use steadfast::store::MemoryStore;
+/// # use steadfast::ids::{SessionId, TenantId};
+/// # use steadfast::run::produced;
+///
+/// # fn upstream() -> impl steadfast::upstream::Upstream {
+/// #     let delta = r#"{"part":{"id":"p","type":"text"},"delta":"Hello!"}"#;
+/// #     let frame = Ok(("message.part.updated".to_owned(), delta.to_owned()));
+/// #     produced(move |_ask| {
+/// #         let frames = futures_util::stream::iter([frame.clone()]);
+/// #         async { Ok(frames) }
+/// #     })
+/// # }
+/// let caller = Caller {
+///     project: None,
+///     tenant: TenantId::parse("acme").unwrap(), // from the caller's credentials
+///     user: None,
+///     session: SessionId::parse("s1").unwrap(), // from the path
+/// };
+/// let store = MemoryStore::new();
+/// block_on(async {
+///     let mut input = TurnInput::text(caller, "Hi");
+///     input.submit.key = Some("k1".to_owned());
+///     let turn = run_supervised_turn(&ports(), &store, input.clone(), upstream(), NoHooks).await?;
+///     assert_eq!((turn.mode, turn.execution_id.as_str()), (Mode::Fresh, "acme:s1:0"));
+///     let first = body(turn.lines).await;
+///     assert!(first.ends_with("\"type\":\"session.run.completed\",\"data\":{\"sessionId\":\"s1\"}}\n"));
+///
+///     // The same request again reads the same log, and asks nobody.
+///     let again = run_supervised_turn(&ports(), &store, input, upstream(), NoHooks).await?;
+///     assert_eq!(again.mode, Mode::Replayed);
+///     assert_eq!(body(again.lines).await, first);
+///     Ok::<(), steadfast::run::TurnRefused>(())
+/// })
+/// .unwrap();
+/// ```
+pub async fn run_supervised_turn<P, S, U, H>(
+    ports: &P,
+    store: &S,
+    input: TurnInput,
+    upstream: U,
+    hooks: H,
+) -> Result<SupervisedTurn<P, S>, TurnRefused>
+where
+    P: Ports,
+    S: Store + Clone + 'static,
+    U: Upstream + 'static,
+    H: Hooks + 'static,
+{
+    supervise(ports, store, input, upstream, Rc::new(hooks)).await
+}
+
+pub(super) async fn supervise<P, S, U, H>(
+    ports: &P,
+    store: &S,
+    input: TurnInput,
+    upstream: U,
+    hooks: Rc<H>,
+) -> Result<SupervisedTurn<P, S>, TurnRefused>
+where
+    P: Ports,
+    S: Store + Clone + 'static,
+    U: Upstream + 'static,
+    H: Hooks + 'static,
+{
+    let desk = Desk { ports, store };
+    let (run, mode, acquired) = desk.open(&input).await?;
+    let (execution_id, turn_index) = (run.run_id.clone(), run.turn_index);
+    let terms = input.terms;
+    let live = match acquired {
+        Some(acquired) => {
+            let accepted_here = mode == Mode::Fresh;
+            let start = desk.start(run, acquired, upstream, hooks, &terms, accepted_here);
+            Some(start.await?)
+        }
+        None => None,
+    };
+    let lines = TurnLines::new(
+        ports.clone(),
+        store.clone(),
+        execution_id.clone(),
+        live,
+        0,
+        terms.framing,
+        true,
+    );
+    Ok(SupervisedTurn {
+        execution_id,
+        turn_index,
+        mode,
+        lines,
+    })
+}
+
+/// Goes on with a turn that nobody drains: for a cron trigger, or before a follow. False when the
+/// turn is over, unknown, or in somebody's hands; then nothing is written.
+///
+/// # Errors
+/// [`TurnRefused::Store`].
+pub async fn resume_turn<P, S, U, H>(
+    ports: &P,
+    store: &S,
+    run_id: &str,
+    upstream: U,
+    hooks: H,
+    terms: &TurnTerms,
+) -> Result<bool, TurnRefused>
+where
+    P: Ports,
+    S: Store + Clone + 'static,
+    U: Upstream + 'static,
+    H: Hooks + 'static,
+{
+    let desk = Desk { ports, store };
+    let Some(run) = store.run(run_id).await? else {
+        return Ok(false);
+    };
+    if run.state.status.is_terminal() || is_held(&run, ports.now_ms()) {
+        return Ok(false);
+    }
+    match desk.acquire(run_id, terms.lease).await {
+        Ok((run, acquired)) => {
+            let start = desk.start(run, acquired, upstream, Rc::new(hooks), terms, false);
+            start.await?;
+            Ok(true)
+        }
+        Err(store::Error::Fenced | store::Error::LeaseHeld { .. }) => Ok(false),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Reads a turn's lines strictly after `after`, -1 for all, without lease and without a write; with
+/// `live` it goes on until the turn ends.
+///
+/// # Errors
+/// [`TurnRefused::Rule`] when there is no such turn of this caller, when its log has expired or ends
+/// before `after`; [`TurnRefused::Store`].
+pub async fn follow_turn<P: Ports, S: Store + Clone>(
+    ports: &P,
+    store: &S,
+    caller: &Caller,
+    turn_index: u64,
+    after: i64,
+    live: bool,
+    framing: Framing,
+) -> Result<TurnLines<P, S>, TurnRefused> {
+    let run_id = ids::run_id(&caller.session_key(), turn_index);
+    let run = store.run(&run_id).await?.ok_or(store::Error::Missing)?;
+    if run.log_home == LogHome::Expired {
+        return Err(TurnRefused::Rule(Problem::log_expired()));
+    }
+    let next_seq = u64::try_from(after.saturating_add(1)).unwrap_or(0);
+    if next_seq > store.log_end(&run_id).await? {
+        return Err(TurnRefused::Rule(Problem::cursor_out_of_range()));
+    }
+    Ok(TurnLines::new(
+        ports.clone(),
+        store.clone(),
+        run_id,
+        None,
+        next_seq,
+        framing,
+        live,
+    ))
+}
+
+/// Records the intent to cancel a turn; false when it is over. Whoever drains it looks at least as
+/// often as it renews its lease, and whoever resumes it looks first.
+///
+/// # Errors
+/// [`TurnRefused::Store`]; [`store::Error::Missing`] when there is no such turn of this caller.
+pub async fn cancel_turn<P: Ports, S: Store>(
+    ports: &P,
+    store: &S,
+    caller: &Caller,
+    turn_index: u64,
+    reason: Option<&str>,
+) -> Result<bool, TurnRefused> {
+    let cancel = Cancel {
+        reason: reason.map(|reason| reason.chars().take(caps::CANCEL_REASON_CHARS).collect()),
+        at: ports.now_ms(),
+    };
+    let run_id = ids::run_id(&caller.session_key(), turn_index);
+    Ok(store.request_cancel(&run_id, &cancel).await?)
+}
