@@ -433,7 +433,11 @@ fn id_of(tenant: &str, session: &str) -> String {
     let tenant = TenantId::parse(tenant).expect("it is one");
     let session = SessionId::parse(session).expect("it is one");
     let project = ProjectId::parse("p").expect("it is one");
-    derive_execution_id(Some(&project), &tenant, &session, 0)
+    // The turn's own id is its session's to give.
+    format!(
+        "{}:answer",
+        derive_execution_id(Some(&project), &tenant, &session, 0)
+    )
 }
 
 /// T25: another tenant's session of the same name replays the first one's answer. Here the tenant is
