@@ -19,7 +19,7 @@ use crate::ids::{EventKey, StepName};
 use crate::ports::Ports;
 use crate::store::{Step, StepDetail, StepFailure, Store};
 use crate::wire::line;
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, LocalBoxFuture, join_all, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
@@ -33,6 +33,21 @@ pub struct RunContext<P, S, W = NoWorkspace>(pub(super) Rc<Journal<P, S, W>>);
 impl<P, S, W> Clone for RunContext<P, S, W> {
     fn clone(&self) -> Self {
         RunContext(Rc::clone(&self.0))
+    }
+}
+
+/// What a step does, whatever the type of its result.
+trait Body {
+    /// One attempt; its result as it is stored.
+    fn attempt(&mut self, scope: Scope) -> LocalBoxFuture<'_, Result<String, StepError>>;
+}
+
+/// A step's own body.
+struct Typed<F>(F);
+
+impl<T: Serialize, F: AsyncFnMut(Scope) -> Result<T, StepError>> Body for Typed<F> {
+    fn attempt(&mut self, scope: Scope) -> LocalBoxFuture<'_, Result<String, StepError>> {
+        Box::pin(async move { result_text(&(self.0)(scope).await?) })
     }
 }
 
@@ -168,7 +183,18 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
         T: Serialize + DeserializeOwned,
         F: AsyncFnMut(Scope) -> Result<T, StepError>,
     {
-        let StepOptions { intent, kind, .. } = &options;
+        let text = self.perform_text(by, &options, &mut Typed(f)).await?;
+        read(&options.intent, &text)
+    }
+
+    /// A step's result as it is recorded. The same code for steps of every type.
+    async fn perform_text(
+        &self,
+        by: By<'_>,
+        options: &StepOptions,
+        body: &mut dyn Body,
+    ) -> Result<String, Error> {
+        let StepOptions { intent, kind, .. } = options;
         let input_hash = options.input_hash.clone().transpose();
         let input_hash = input_hash.map_err(|why| Error::NotJson {
             what: "a step's input",
@@ -180,7 +206,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             .recall(&place, index, intent, input_hash.as_deref())
             .await?
         {
-            Recall::Result(text) => return read(intent, &text),
+            Recall::Result(text) => return Ok(text),
             Recall::Failed(failure) => return Err(failed(intent, &failure)),
             Recall::Begin => {
                 let mut step = self.begin(index, by, intent, *kind);
@@ -189,20 +215,16 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
             }
             Recall::Again(step) => *step,
         };
-        self.attempts(step, &options, f).await
+        self.attempts(step, options, body).await
     }
 
     /// Tries a step until it has a result or failed for good.
-    async fn attempts<T, F>(
+    async fn attempts(
         &self,
         mut step: Step,
         options: &StepOptions,
-        mut f: F,
-    ) -> Result<T, Error>
-    where
-        T: Serialize + DeserializeOwned,
-        F: AsyncFnMut(Scope) -> Result<T, StepError>,
-    {
+        body: &mut dyn Body,
+    ) -> Result<String, Error> {
         let journal = self.journal();
         loop {
             self.wait_for_retry(&step).await;
@@ -225,9 +247,9 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
                 idempotency_key: format!("{}/{}", journal.run_id(), step_key(&step)),
             };
             let outcome = self
-                .bounded(options, within(&journal.in_step, f(scope)))
+                .bounded(options, within(&journal.in_step, body.attempt(scope)))
                 .await;
-            let saved = match outcome.and_then(|value| result_text(&value)) {
+            let saved = match outcome {
                 Ok(text) => self.checkpoint(&step).await.map(|saved| (text, saved)),
                 Err(error) => Err(error),
             };
@@ -238,7 +260,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
                     COMPLETED.clone_into(&mut step.status);
                     step.completed_at = Some(journal.now());
                     self.put(step).await;
-                    return read(&options.intent, &text);
+                    return Ok(text);
                 }
                 Err(error) => {
                     drop(slot);
@@ -307,11 +329,11 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
     }
 
     /// One attempt within its time.
-    async fn bounded<T>(
+    async fn bounded(
         &self,
         options: &StepOptions,
-        attempt: impl Future<Output = Result<T, StepError>>,
-    ) -> Result<T, StepError> {
+        attempt: impl Future<Output = Result<String, StepError>>,
+    ) -> Result<String, StepError> {
         let Some(timeout_ms) = options.timeout_ms else {
             return attempt.await;
         };
