@@ -25,8 +25,8 @@ pub fn now_ms() -> i64 {
 
 /// Waits, for upstreams of a deployment's own: completes `ms` milliseconds from now, never earlier.
 ///
-/// A turn looks for more frames without waiting before it waits for them, so what a stream of frames
-/// waits for is polled by more than one waker. `worker::Delay` would wake the first of them only.
+/// A future may be polled by one waker and then by another, as some combinators do. `worker::Delay` would
+/// wake the first of them only.
 pub fn sleep(ms: u64) -> impl Future<Output = ()> + 'static {
     delay(ms).shared()
 }

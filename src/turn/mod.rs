@@ -26,6 +26,7 @@ pub use live::{Live, Stop};
 pub use state::{Action, Ending, Fact, TurnState};
 pub use transcript::Transcript;
 pub use wake::Wake;
+use wake::at_once;
 
 pub(crate) use hooks::bounded;
 
@@ -35,7 +36,7 @@ use crate::ports::Ports;
 use crate::store::{self, LastError, Run, RunState, Status, Step, Store};
 use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 use crate::wire::json;
-use futures_util::future::{Either, FutureExt, select};
+use futures_util::future::{Either, select};
 use futures_util::stream::StreamExt;
 use std::pin::pin;
 use std::rc::Rc;
@@ -319,7 +320,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         let mut heard_at = self.now();
         loop {
             // Everything that is there already is one group.
-            while let Some(item) = frames.next().now_or_never() {
+            while let Some(item) = at_once(frames.next()).await {
                 if let Some(fact) = self.take(item) {
                     return Ok(fact);
                 }

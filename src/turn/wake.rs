@@ -4,7 +4,7 @@
 //! woken reads the store. Invariant: a change after [`Wake::generation`] was read is never missed.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -62,10 +62,54 @@ impl Future for Changed {
     }
 }
 
+/// What a future has at once. Whoever polls it again afterwards is woken as if this had not been: some
+/// futures keep the first waker that they see, so it is the caller's own.
+pub(super) async fn at_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl std::task::Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_future_that_keeps_its_first_waker_still_wakes_its_task() {
+        let mut first: Option<Waker> = None;
+        let mut stubborn = poll_fn(|cx| {
+            first.get_or_insert_with(|| cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        let flag = Arc::new(Flag::default());
+        let waker = Waker::from(Arc::clone(&flag));
+        let mut task = Box::pin(async {
+            assert_eq!(at_once(&mut stubborn).await, None);
+            stubborn.await;
+        });
+        assert!(
+            task.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        drop(task);
+        first.unwrap().wake();
+        assert!(flag.0.load(Ordering::Relaxed));
+    }
 
     #[test]
     fn a_change_after_the_generation_was_read_is_not_missed() {

@@ -99,7 +99,7 @@ impl Upstream for Recite {
         let pause_ms = self.pause_ms;
         let telling = unfold(left, move |mut left| async move {
             let frame = left.next()?;
-            // Not `worker::Delay`: a stream of frames is polled by more than one waker.
+            // Not `worker::Delay`, which wakes only the first waker that it sees.
             steadfast::cloudflare::sleep(pause_ms).await;
             Some((Ok(Signal::Frame(frame)), left))
         });

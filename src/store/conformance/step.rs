@@ -49,10 +49,14 @@ pub(super) async fn a_state_that_a_step_has_left_behind_changes_nothing<S: Store
     };
     let life = [begun(1, 0), begun(1, 1), begun(2, 1), completed];
     for (now, state) in life.iter().enumerate() {
-        let written = scene.commit(0, 1, 1, &only_steps(&[state.clone()])).await;
+        let written = scene
+            .commit(0, 1, 1, &only_steps(std::slice::from_ref(state)))
+            .await;
         done("commit", written)?;
         for before in life.iter().take(now) {
-            let late = scene.commit(0, 1, 1, &only_steps(&[before.clone()])).await;
+            let late = scene
+                .commit(0, 1, 1, &only_steps(std::slice::from_ref(before)))
+                .await;
             done("a late commit", late)?;
         }
         let found = scene.snapshot(0).await?.steps.pop();
