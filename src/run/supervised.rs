@@ -150,6 +150,9 @@ pub struct SupervisedTurn<P, S> {
 /// reads the log: dropping it, or reading it slowly, changes nothing. A worker that loses its lease
 /// writes nothing more, and whoever asks for the turn once the lease is over goes on with it.
 ///
+/// Give the submit a key or an index: one without either is another turn each time it is sent, also
+/// when only its answer was lost.
+///
 /// The store's schema must have been brought up by [`Store::migrate`]. A session belongs either to
 /// these functions or to session objects, never to both.
 ///
