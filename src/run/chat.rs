@@ -47,8 +47,7 @@ pub struct ChatAnswer<B> {
 ///
 /// # Example
 /// ```
-#[doc = include_str!("example_ports.md")]
-/// use futures_util::{StreamExt, TryStreamExt, stream};
+/// use futures_util::{TryStreamExt, stream};
 /// use std::cell::RefCell;
 /// use std::rc::Rc;
 /// use steadfast::run::{
@@ -107,8 +106,8 @@ pub struct ChatAnswer<B> {
 /// let saved = Rc::default();
 /// let product = Product { saved: Rc::clone(&saved) };
 /// let input = TurnInput::text(caller, "What is my password?");
-/// block_on(async {
-///     let answer = handle_chat_turn(&ports(), &MemoryStore::new(), input, product).await.unwrap();
+/// steadfast::native::run(async |ports| {
+///     let answer = handle_chat_turn(&ports, &MemoryStore::new(), input, product).await.unwrap();
 ///     assert_eq!(answer.content_type, "application/x-ndjson");
 ///     let body: Vec<Vec<u8>> = answer.body.try_collect().await.unwrap();
 ///     let body = String::from_utf8(body.concat()).unwrap();

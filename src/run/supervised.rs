@@ -150,6 +150,9 @@ pub struct SupervisedTurn<P, S> {
 /// reads the log: dropping it, or reading it slowly, changes nothing. A worker that loses its lease
 /// writes nothing more, and whoever asks for the turn once the lease is over goes on with it.
 ///
+/// Give the submit a key or an index: one without either is another turn each time it is sent, also
+/// when only its answer was lost.
+///
 /// The store's schema must have been brought up by [`Store::migrate`]. A session belongs either to
 /// these functions or to session objects, never to both.
 ///
@@ -158,7 +161,7 @@ pub struct SupervisedTurn<P, S> {
 ///
 /// # Example
 /// ```
-#[doc = include_str!("example_ports.md")]
+/// use futures_util::TryStreamExt;
 /// use steadfast::run::{NoHooks, TurnInput, run_supervised_turn};
 /// use steadfast::session::{Caller, Mode};
 /// use steadfast::store::MemoryStore;
@@ -179,20 +182,23 @@ pub struct SupervisedTurn<P, S> {
 ///     user: None,
 ///     session: SessionId::parse("s1").unwrap(), // from the path
 /// };
-/// let store = MemoryStore::new();
-/// block_on(async {
+/// steadfast::native::run(async |ports| {
+///     let store = MemoryStore::new();
 ///     let mut input = TurnInput::text(caller, "Hi");
 ///     input.submit.key = Some("k1".to_owned());
-///     let turn = run_supervised_turn(&ports(), &store, input.clone(), upstream(), NoHooks).await?;
+///     let turn = run_supervised_turn(&ports, &store, input.clone(), upstream(), NoHooks).await?;
 ///     assert_eq!((turn.mode, turn.execution_id.as_str()), (Mode::Fresh, "acme:s1:0"));
-///     let first = body(turn.lines).await;
-///     assert!(first.ends_with("\"type\":\"session.run.completed\",\"data\":{\"sessionId\":\"s1\"}}\n"));
+///     let first: Vec<Vec<u8>> = turn.lines.into_stream().try_collect().await?;
+///     let first = first.concat(); // whole lines, whatever the pieces
+///     assert!(first.ends_with(br#""session.run.completed","data":{"sessionId":"s1"}}
+/// "#));
 ///
 ///     // The same request again reads the same log, and asks nobody.
-///     let again = run_supervised_turn(&ports(), &store, input, upstream(), NoHooks).await?;
+///     let again = run_supervised_turn(&ports, &store, input, upstream(), NoHooks).await?;
 ///     assert_eq!(again.mode, Mode::Replayed);
-///     assert_eq!(body(again.lines).await, first);
-///     Ok::<(), steadfast::run::TurnRefused>(())
+///     let second: Vec<Vec<u8>> = again.lines.into_stream().try_collect().await?;
+///     assert_eq!(second.concat(), first);
+///     Ok::<(), Box<dyn std::error::Error>>(())
 /// })
 /// .unwrap();
 /// ```

@@ -14,11 +14,14 @@ use steadfast::run::{
     run_supervised_turn,
 };
 use steadfast::session::{Command, sweep};
+use steadfast::ship::Timed;
 use steadfast::store::{Section, SqlStore, Store};
 use steadfast::upstream::Sandbox;
 use steadfast::wire::Framing;
 use steadfast::wire::problem::Problem;
 use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
+
+type TurnStore = SqlStore<Timed<RequestPorts, D1>>;
 
 /// Whatever is refused is refused here, before there is an answer.
 #[event(fetch)]
@@ -90,9 +93,9 @@ async fn look_after(env: &Env, ports: &RequestPorts) -> std::result::Result<(), 
     Ok(())
 }
 
-/// D1 with its schema, which one query finds up to date.
-async fn store(env: &Env, ports: &RequestPorts) -> std::result::Result<SqlStore<D1>, TurnRefused> {
-    let store = SqlStore::new(D1::new(env), Section::D1);
+/// D1 with its schema, which one query finds up to date. No call of it is waited for without end.
+async fn store(env: &Env, ports: &RequestPorts) -> std::result::Result<TurnStore, TurnRefused> {
+    let store = SqlStore::new(Timed::new(ports.clone(), D1::new(env)), Section::D1);
     store.migrate(ports.now_ms()).await?;
     Ok(store)
 }
