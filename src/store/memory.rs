@@ -12,6 +12,7 @@ use super::{
 };
 use crate::ids::run_id;
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -531,9 +532,24 @@ fn apply(
     }
 }
 
+/// Whether `new` is a state that `stored` has left behind.
+fn is_older(new: &Step, stored: &Step) -> bool {
+    match new.attempts.cmp(&stored.attempts) {
+        Ordering::Less => true,
+        Ordering::Greater => false,
+        Ordering::Equal => {
+            let is_fewer = new.detail.failures.len() < stored.detail.failures.len();
+            new.status == "running" && (stored.status != "running" || is_fewer)
+        }
+    }
+}
+
 /// Stores a step under the run's present rev.
 fn put_step(stored: &mut Stored, new: &Step) {
     let step = stored.steps.entry(new.index).or_insert_with(|| new.clone());
+    if is_older(new, step) {
+        return;
+    }
     *step = Step {
         intent: step.intent.clone(),
         kind: step.kind.clone(),

@@ -146,7 +146,8 @@ pub struct Transition {
 pub struct Changes {
     /// Lines to append.
     pub lines: Option<Lines>,
-    /// Steps as they are from now on; one that stands already keeps its intent, kind and start.
+    /// Steps as they are from now on; one that stands already keeps its intent, kind and start, and a
+    /// state that it has left behind changes nothing of it.
     pub steps: Vec<Step>,
     /// A change of the run.
     pub transition: Option<Box<Transition>>,

@@ -155,6 +155,7 @@ table! {
     commit::rev_grows_with_each_change,
     commit::a_missing_run_takes_no_commit,
     step::steps_alone_leave_the_log_and_the_state_as_they_are,
+    step::a_state_that_a_step_has_left_behind_changes_nothing,
     step::steps_are_fenced_like_everything_else,
     step::a_step_that_stands_keeps_what_it_is_and_takes_its_detail,
     step::a_repeated_commit_of_steps_is_recognised,

@@ -26,6 +26,56 @@ pub(super) async fn steps_alone_leave_the_log_and_the_state_as_they_are<S: Store
     expect_eq("revs", &vec![1, 2, 2], &revs)
 }
 
+/// As a write does that lands behind its own repeat and what came after that.
+pub(super) async fn a_state_that_a_step_has_left_behind_changes_nothing<S: Store>(
+    scene: Scene<'_, S>,
+) -> Verdict {
+    scene.begin(0).await?;
+    let begun = |attempts: u32, failures: u32| Step {
+        attempts,
+        detail: StepDetail {
+            failures: (1..=failures).map(failure).collect(),
+            ..StepDetail::default()
+        },
+        ..step(1, "running")
+    };
+    let completed = Step {
+        result: Some("7".to_owned()),
+        ..begun(2, 1)
+    };
+    let completed = Step {
+        status: "completed".to_owned(),
+        ..completed
+    };
+    let life = [begun(1, 0), begun(1, 1), begun(2, 1), completed];
+    for (now, state) in life.iter().enumerate() {
+        let written = scene.commit(0, 1, 1, &only_steps(&[state.clone()])).await;
+        done("commit", written)?;
+        for before in life.iter().take(now) {
+            let late = scene.commit(0, 1, 1, &only_steps(&[before.clone()])).await;
+            done("a late commit", late)?;
+        }
+        let found = scene.snapshot(0).await?.steps.pop();
+        let expected = found.as_ref().map(|found| Step {
+            rev: found.rev,
+            ..state.clone()
+        });
+        expect_eq("the step", &expected, &found)?;
+    }
+    Ok(())
+}
+
+fn failure(attempt: u32) -> StepFailure {
+    StepFailure {
+        attempt,
+        run_attempt: 1,
+        code: "busy".to_owned(),
+        message: String::new(),
+        at: NOW,
+        retry_at: None,
+    }
+}
+
 pub(super) async fn steps_are_fenced_like_everything_else<S: Store>(
     scene: Scene<'_, S>,
 ) -> Verdict {

@@ -53,7 +53,7 @@ struct Done {
     attempt: u32,
     key: String,
     life: u32,
-    /// The store had the step's result by then.
+    /// The store had the step's result by then, or a body had got it, which is not before.
     was_recorded: bool,
 }
 
@@ -84,12 +84,13 @@ impl Outside {
             let is_it = recorded.detail.name.as_deref() == Some(step) || recorded.intent == step;
             is_it && recorded.status == "completed"
         });
+        let was_seen = self.0.seen.borrow().contains_key(step);
         self.0.done.borrow_mut().push(Done {
             step: step.to_owned(),
             attempt: scope.attempt,
             key: scope.idempotency_key.clone(),
             life,
-            was_recorded,
+            was_recorded: was_recorded || was_seen,
         });
     }
 
@@ -183,6 +184,7 @@ async fn task<C: DurableContext, P: Timer + Clone>(
             Ok(sum + left)
         })
         .await?;
+    outside.saw("charge", charged);
     Ok(format!("{charged} {approval} {uuid} {now}"))
 }
 
@@ -405,6 +407,27 @@ fn a_run_ends_in_one_life_whichever_answer_of_the_store_is_lost_or_refused() {
                 assert!(at > 30, "only {at} calls");
                 break;
             }
+        }
+    }
+}
+
+#[test]
+fn a_write_that_lands_long_after_its_repeat_undoes_nothing() {
+    for at in 1..60 {
+        for (late_ms, ends_after) in [(170, 9), (400, 20), (8_000, 60)] {
+            let (world, outside) = world(0);
+            let told = format!("call {at} {late_ms} ms late, crash {ends_after} calls later");
+            let calls = Cell::new(0);
+            world.d1.fail(move |_| {
+                calls.set(calls.get() + 1);
+                (calls.get() == at).then_some(Fault::LostAndLate(late_ms))
+            });
+            let crash = Crash {
+                at: at + ends_after,
+                moment: Moment::Before,
+            };
+            let (ended, lives) = to_the_end(&world, &outside, &[crash], &told);
+            check(&world, &outside, &ended, lives, &told);
         }
     }
 }

@@ -42,7 +42,7 @@ fn d1_catches_up_in_order_after_turns_it_missed() {
         // Without answers the ship can't know that the second turn has landed, and goes on in order.
         let held = match fault {
             Fault::Refused | Fault::Hangs | Fault::Full => 1,
-            Fault::AnswerLost | Fault::Late(_) => 2,
+            Fault::AnswerLost | Fault::Late(_) | Fault::LostAndLate(_) => 2,
         };
         assert_eq!(world.dump(&object).runs.len(), held, "{fault:?}");
         world.d1.heal();

@@ -192,6 +192,8 @@ pub enum Fault {
     AnswerLost,
     /// It arrives so many ms later.
     Late(u64),
+    /// Its answer is lost, and only so many ms later it is stored.
+    LostAndLate(u64),
     /// It is never answered.
     Hangs,
 }
@@ -258,6 +260,10 @@ impl D1 {
         sim.spawn(Life::OUTSIDE, async move {
             let late = match fault {
                 Some(Fault::Late(ms)) => ms,
+                Some(Fault::LostAndLate(ms)) => {
+                    to.give(Err(failure(true, false)));
+                    ms
+                }
                 Some(Fault::Refused | Fault::Full | Fault::AnswerLost | Fault::Hangs) | None => 0,
             };
             after.sleep(D1_HALF_MS + late).await;
@@ -268,6 +274,11 @@ impl D1 {
                 Some(Fault::AnswerLost) => {
                     let stored = database.apply(batch).await;
                     stored.and(Err(failure(true, false)))
+                }
+                Some(Fault::LostAndLate(_)) => {
+                    // Nobody is left to hear whether it could be.
+                    database.apply(batch).await.ok();
+                    return;
                 }
                 Some(Fault::Late(_)) | None => database.apply(batch).await,
             };
