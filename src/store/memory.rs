@@ -538,8 +538,8 @@ fn is_older(new: &Step, stored: &Step) -> bool {
         Ordering::Less => true,
         Ordering::Greater => false,
         Ordering::Equal => {
-            (stored.status != "running" && new.status == "running")
-                || new.detail.failures.len() < stored.detail.failures.len()
+            let is_fewer = new.detail.failures.len() < stored.detail.failures.len();
+            new.status == "running" && (stored.status != "running" || is_fewer)
         }
     }
 }

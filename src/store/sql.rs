@@ -213,7 +213,7 @@ pub(crate) const COMMIT_MESSAGE: &str = concat!(
      content = excluded.content, status = excluded.status, rev = excluded.rev"
 );
 /// A write that lands behind its own repeat, and behind what came after that, changes nothing:
-/// attempts only grow, an end stands within its attempt, and so do the failures.
+/// attempts only grow, and within one its end and its failure stand.
 pub(crate) const COMMIT_STEP: &str = concat!(
     "INSERT INTO steps (run_id, ",
     step_columns!(),
@@ -226,9 +226,9 @@ pub(crate) const COMMIT_STEP: &str = concat!(
      attempts = excluded.attempts, result = excluded.result, error = excluded.error, \
      rev = excluded.rev, completed_at = excluded.completed_at, detail = excluded.detail \
      WHERE excluded.attempts > steps.attempts OR (excluded.attempts = steps.attempts \
-     AND (steps.status = 'running' OR excluded.status <> 'running') \
+     AND (excluded.status <> 'running' OR (steps.status = 'running' \
      AND COALESCE(json_array_length(excluded.detail, '$.failures'), 0) >= \
-     COALESCE(json_array_length(steps.detail, '$.failures'), 0))"
+     COALESCE(json_array_length(steps.detail, '$.failures'), 0))))"
 );
 /// Behind a [`COMMIT_STEP`] without a [`TRANSITION`]: the run's rev follows its steps'.
 pub(crate) const STEPS_REV: &str = concat!(

@@ -446,7 +446,7 @@ fn id_of(tenant: &str, session: &str) -> String {
 fn t25_two_tenants_share_no_run() {
     let world = World::new(0);
     let ask = |tenant: &'static str| {
-        let options = RunOptions::new(id_of(tenant, "s"), manifest());
+        let options = RunOptions::new(format!("{}:task", id_of(tenant, "s")), manifest());
         run(&world, options, async move |ctx| {
             ctx.step("answer", async |_| Ok(tenant.to_owned())).await
         })
