@@ -8,6 +8,7 @@ use super::{Vars, is_authority, list, lookup};
 use crate::caps;
 use crate::wire::problem::Problem;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A kind of upstream. PERSISTED by its name.
@@ -80,6 +81,20 @@ pub struct Resolved {
     /// The model's name, if one was asked for or configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+}
+
+impl Resolved {
+    /// The name under which requests ask for it.
+    pub fn public_name(&self) -> Cow<'_, str> {
+        let name = self.name.as_deref().unwrap_or(self.kind.as_str());
+        match self.kind {
+            UpstreamKind::Task => Cow::Owned(format!("{TASK_PREFIX}{name}")),
+            UpstreamKind::Own => Cow::Borrowed(name),
+            UpstreamKind::Demo | UpstreamKind::Sandbox | UpstreamKind::OpenaiChat => {
+                Cow::Borrowed(self.kind.as_str())
+            }
+        }
+    }
 }
 
 /// The upstreams and models that requests may name; the first of each is the default.
@@ -467,6 +482,7 @@ mod tests {
             serde_json::to_string(&resolved).unwrap(),
             r#"{"kind":"task","name":"research"}"#
         );
+        assert_eq!(resolved.public_name(), "task:research");
         assert!(config.resolve(None, Some("research")).is_err());
         for unknown in ["task:other", "task:", "research"] {
             let pairs = [("UPSTREAM", unknown)];

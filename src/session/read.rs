@@ -12,6 +12,7 @@ use crate::wire::json::quote;
 use crate::wire::problem::Problem;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 #[derive(Serialize)]
@@ -48,7 +49,7 @@ struct RunView<'a> {
     usage: Option<&'a RawValue>,
     last_error: Option<&'a store::LastError>,
     cancel: Option<&'a store::Cancel>,
-    upstream: Option<&'a str>,
+    upstream: Option<Cow<'a, str>>,
     model: Option<&'a str>,
     history: Option<&'a super::accepted::Window>,
     retry_of: Option<u64>,
@@ -103,7 +104,7 @@ pub fn run_view(run: &Run, line_count: Option<u64>) -> String {
         usage: raw(state.usage.as_deref()),
         last_error: state.last_error.as_ref(),
         cancel: run.cancel.as_ref(),
-        upstream: target.as_ref().map(|target| target.resolved.kind.as_str()),
+        upstream: target.as_ref().map(|target| target.resolved.public_name()),
         model: target
             .as_ref()
             .and_then(|target| target.resolved.model.as_deref()),
