@@ -26,6 +26,15 @@ wasm_clippy() (
     cargo-clippy clippy --locked --target wasm32-unknown-unknown --lib "$@" -- -D warnings
 )
 
+rustdoc() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps "$@"
+}
+
+wasm_rustdoc() (
+    use_wasm_toolchain
+    rustdoc --target wasm32-unknown-unknown
+)
+
 phase "set-up" sh scripts/setup.sh test
 . scripts/env.sh
 phase "fmt" cargo fmt --all --check
@@ -34,7 +43,10 @@ phase "clippy, native" cargo clippy --locked --all-targets -- -D warnings
 phase "clippy, wasm32" wasm_clippy
 phase "clippy, wasm32 with faults" wasm_clippy --features faults
 phase "clippy, wasm32 Workers" wasm_clippy -p steadfast-worker -p custom-worker -p plain-worker
+phase "rustdoc" rustdoc --features native
+phase "rustdoc, wasm32" wasm_rustdoc
 phase "native tests" cargo test --locked
+phase "cargo package" cargo package --locked --allow-dirty -p steadfast
 phase "build" sh scripts/build.sh
 phase "build with faults" sh scripts/build.sh faults
 phase "build the example" sh scripts/build.sh example custom-worker
