@@ -348,10 +348,13 @@ fn a_run_ends_as_it_would_whichever_call_of_the_store_is_its_workers_last() {
             break;
         }
         crashes += 1;
-        // The one who takes over dies as well, earlier or later.
+        // At every other call whoever takes over dies as well, earlier or later.
+        if at % 2 == 0 {
+            continue;
+        }
         let again = Crash {
             at: 1 + (at * 7) % 40,
-            moment: if at % 2 == 0 {
+            moment: if at % 4 == 1 {
                 Moment::Before
             } else {
                 Moment::After
@@ -368,9 +371,9 @@ fn a_run_ends_as_it_would_whichever_call_of_the_store_is_its_workers_last() {
 
 #[test]
 fn a_run_ends_as_it_would_whichever_await_point_is_its_workers_last() {
-    // Each seed polls in an order of its own, and takes every fifth point of it.
+    // Each seed polls in an order of its own, and takes every seventh point of it.
     for seed in 1..=3_u64 {
-        for poll in (seed..).step_by(5) {
+        for poll in (seed..).step_by(7) {
             let (world, outside) = world(seed);
             let told = format!("seed {seed}, poll {poll}");
             world.plan.crash_again(NEVER);
@@ -413,7 +416,7 @@ fn a_run_ends_in_one_life_whichever_answer_of_the_store_is_lost_or_refused() {
 
 #[test]
 fn a_write_that_lands_long_after_its_repeat_undoes_nothing() {
-    for at in 1..60 {
+    for at in (1..60).step_by(2) {
         for (late_ms, ends_after) in [(170, 9), (400, 20), (8_000, 60)] {
             let (world, outside) = world(0);
             let told = format!("call {at} {late_ms} ms late, crash {ends_after} calls later");
@@ -526,7 +529,7 @@ fn freeze(seed: u64, poll: u64, second_for_ms: u64, told: &str) -> bool {
 #[test]
 fn a_worker_that_was_frozen_past_its_lease_changes_nothing_and_stops() {
     for (seed, second_for_ms) in [(0, 55), (5, 120), (6, 3_000), (7, 60_000)] {
-        for poll in (1 + seed..).step_by(7) {
+        for poll in (1 + seed..).step_by(11) {
             let told = format!("seed {seed}, poll {poll}, second for {second_for_ms} ms");
             if !freeze(seed, poll, second_for_ms, &told) {
                 assert!(poll > 100, "only {poll} polls");
