@@ -273,7 +273,7 @@ test("a frozen instance that wakes up again undoes nothing", { timeout: 120_000 
     const zombie = await new Client(old).submit(session, { message: "go", metadata: { script } });
     await zombie.atLeast(20);
     await until("D1 knows the turn", async () => (await inD1(session, 0, fresh)).status === "running");
-    old.freeze();
+    await old.freezeUnlocked();
     const log = await new Client(fresh).log(session, 0);
     assert.deepEqual(log.lines, transcript(script, { session }));
     await assertShipped(session, 0, log.text, fresh);

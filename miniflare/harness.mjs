@@ -186,6 +186,23 @@ export class Runtime {
     process.kill(this.#workerd, "SIGCONT");
   }
 
+  /** Freezes workerd at a moment in which it doesn't hold D1's lock: nobody else could write. */
+  async freezeUnlocked() {
+    await until("it stands outside of a write", () => {
+      this.freeze();
+      const database = new DatabaseSync(this.files("d1")[0]);
+      try {
+        database.exec("BEGIN IMMEDIATE; ROLLBACK");
+        return true;
+      } catch {
+        this.thaw();
+        return false;
+      } finally {
+        database.close();
+      }
+    });
+  }
+
   #forget() {
     this.#host = null;
     for (const waiting of this.#waiting.values()) waiting.reject(new Error("the runtime was killed"));

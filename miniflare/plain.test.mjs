@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { Client, PersistentClient } from "./client.mjs";
 import { assertPrefix, assertProblem, assertStreamHead } from "./expect.mjs";
@@ -151,23 +150,6 @@ describe("one Worker", () => {
   });
 });
 
-/** Freezes a runtime at a moment in which it doesn't hold D1's lock. */
-async function freezeUnlocked(runtime) {
-  await until("it stands outside of a write", () => {
-    runtime.freeze();
-    const database = new DatabaseSync(runtime.files("d1")[0]);
-    try {
-      database.exec("BEGIN IMMEDIATE; ROLLBACK");
-      return true;
-    } catch {
-      runtime.thaw();
-      return false;
-    } finally {
-      database.close();
-    }
-  });
-}
-
 /** Two workerd processes over one D1: the first drains, stands still past its lease, and goes on when `wakes` says so. */
 async function race(session, wakes) {
   const root = mkdtempSync(join(tmpdir(), "steadfast-plain-"));
@@ -183,7 +165,7 @@ async function race(session, wakes) {
     const turn = { message: "go", turnIndex: 0, metadata: { script: SCRIPT } };
     const zombie = await new Client(old).submit(session, turn);
     await zombie.atLeast(20);
-    await freezeUnlocked(old);
+    await old.freezeUnlocked();
     const stood = stored(fresh, runId);
     assert.equal(stood.run.status, "running");
     const reader = new PersistentClient(fresh, session, 0);
