@@ -128,6 +128,33 @@ fn a_turn_on_a_shared_store_is_the_upstreams_transcript() {
     }
 }
 
+/// T19: an insert and a read-back for each event, so that 490 of them end a turn at D1's 1,000 queries.
+/// Here the calls of a turn follow from its time, not from its events.
+#[test]
+fn a_thousand_events_cost_no_more_calls_than_ten() {
+    let calls = |events: usize, pace_ms: u64| {
+        let world = World::new(0);
+        let frame = (
+            "message.part.updated",
+            r#"{"part":{"id":"p1","type":"text"},"delta":"x"}"#,
+            r#"{"part":{"id":"p1","type":"text"},"delta":"x"}"#,
+        );
+        world.upstream.play(Script {
+            frames: vec![frame; events],
+            pace_ms,
+            ..Script::short()
+        });
+        let before = world.d1.calls().len();
+        ask(&world.worker(), input());
+        world.settle();
+        assert_eq!(stored(&world).state.status, Status::Completed);
+        assert_eq!(stored(&world).state.line_count, events as u64 + 2);
+        world.d1.calls().len() - before
+    };
+    let (few, many) = (calls(10, 200), calls(1_000, 2));
+    assert!(many <= few + 4, "{many} calls against {few}");
+}
+
 /// T16: the origin's replay ended the run anew, wiped its outcome and took its lease.
 #[test]
 fn a_replay_takes_no_lease_and_writes_nothing() {

@@ -1,9 +1,8 @@
 //! The weaknesses of the origin systems' substrate that a runner or its store could repeat, a test for
 //! each, by the number under which the list of them has it.
 //!
-//! Not here: T8, T22 to T24 and T27 to T29 are a chat turn's. T19 (the cost of an event) is the packed
-//! log's: `store::conformance` has lines, state and steps of a commit in one batch. T30 (a schema that
-//! can be applied twice) is `store/migration.rs`'s.
+//! Not here: T8, T19, T22 to T24 and T27 to T29 are a chat turn's (`supervised.rs`, `chat.rs`), T30 (a
+//! schema that can be applied twice) is `store/migration.rs`'s.
 
 use super::{Done, RUN, begin, completed, manifest, options, result, run, steps, stored};
 use crate::support::{Ctx, World};

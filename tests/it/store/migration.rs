@@ -134,6 +134,8 @@ fn a_lost_answer_to_a_migration_is_no_failure() {
     }
 }
 
+/// T30: the schema's install fails on a real D1, and fails again when it is repeated. Here each version
+/// is one batch of single statements behind its key, and a repeat writes nothing.
 #[test]
 fn a_migrated_database_is_not_written_again() {
     for section in SECTIONS {
