@@ -47,6 +47,7 @@ impl<P: Platform> Session<P> {
         reason: Option<String>,
     ) -> Result<(), Problem> {
         let failed = |failure: store::Error| self.failed(&failure);
+        self.arm_for_news(run).await?;
         let cancel = Cancel {
             reason,
             at: self.now(),
@@ -141,12 +142,7 @@ impl<P: Platform> Session<P> {
     ) -> Result<Reply<P>, Problem> {
         let session = self.present(caller).await?;
         let run = self.run_at(&session.session_key, turn).await?;
-        if run.state.status == Status::Suspended {
-            // The event makes the run due; an end of this life right behind it must not leave it so.
-            let soon = self.now().saturating_add_unsigned(caps::ALARM_LEAST_MS);
-            let armed = self.arm_at(soon).await;
-            armed.map_err(|failure| self.failed(&failure))?;
-        }
+        self.arm_for_news(&run).await?;
         let emitted = self
             .store
             .emit_event(&run.run_id, key.as_str(), payload, self.now())
@@ -169,6 +165,17 @@ impl<P: Platform> Session<P> {
                 super::read::event_view(&emitted.record)
             ),
         })
+    }
+
+    /// An event or a cancel makes a suspended run due; an end of this life right behind it must not
+    /// leave it so.
+    async fn arm_for_news(&self, run: &Run) -> Result<(), Problem> {
+        if run.state.status != Status::Suspended {
+            return Ok(());
+        }
+        let soon = self.now().saturating_add_unsigned(caps::ALARM_LEAST_MS);
+        let armed = self.arm_at(soon).await;
+        armed.map_err(|failure| self.failed(&failure))
     }
 
     /// Has whoever waits for an event look: the drain that is here, or one that takes the run over.

@@ -352,6 +352,9 @@ impl Store for MemoryStore {
             run.cancel = Some(cancel.clone());
             run.rev += 1;
             run.updated_at = cancel.at;
+            if run.state.status == Status::Suspended {
+                run.state.wake_at = Some(cancel.at);
+            }
         }
         Ok(true)
     }

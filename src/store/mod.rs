@@ -281,7 +281,8 @@ pub trait Store {
         now: i64,
     ) -> impl Future<Output = Result<(), Error>>;
 
-    /// Records the intent to cancel; the first reason must be kept. False when the run is over.
+    /// Records the intent to cancel; the first reason must be kept. False when the run is over. A
+    /// first intent must make a suspended run due: its `wake_at` is then the intent's time.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Unavailable`].

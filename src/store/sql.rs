@@ -254,8 +254,10 @@ pub(crate) const LOOKED_AT: &str = concat!(
     "UPDATE runs SET wake_at = ?2, rev = rev + 1, updated_at = ?3 WHERE run_id = ?1 AND status IN ",
     open!()
 );
+/// `?3` now: a suspended run is due with it.
 pub(crate) const REQUEST_CANCEL: &str = concat!(
-    "UPDATE runs SET cancel = ?2, rev = rev + 1, updated_at = ?3 \
+    "UPDATE runs SET cancel = ?2, rev = rev + 1, updated_at = ?3, \
+     wake_at = CASE status WHEN 'suspended' THEN ?3 ELSE wake_at END \
      WHERE run_id = ?1 AND cancel IS NULL AND status IN ",
     open!()
 );

@@ -168,6 +168,7 @@ table! {
     signal::an_event_belongs_to_its_run,
     signal::what_does_not_exist_takes_no_event,
     signal::first_cancel_reason_is_kept,
+    signal::a_cancel_makes_a_suspended_run_due,
     signal::a_finished_run_cannot_be_cancelled,
     signal::what_does_not_exist_cannot_be_cancelled,
     signal::a_pending_upstream_cancel_is_replaced_until_it_is_told,

@@ -156,6 +156,21 @@ pub(super) async fn first_cancel_reason_is_kept<S: Store>(scene: Scene<'_, S>) -
     Ok(())
 }
 
+pub(super) async fn a_cancel_makes_a_suspended_run_due<S: Store>(scene: Scene<'_, S>) -> Verdict {
+    scene.begin(0).await?;
+    let id = scene.run_id(0);
+    let first = cancel("first", NOW + 40);
+    suspend(&scene, Some(NOW + 5_000)).await?;
+    // What is known already is no news.
+    for asked in [&first, &cancel("second", NOW + 50)] {
+        let found = scene.store.request_cancel(&id, asked).await;
+        expect_eq("cancel", &Ok(true), &found)?;
+        let due = scene.run(0).await?.state.wake_at;
+        expect_eq("wake_at", &Some(first.at), &due)?;
+    }
+    Ok(())
+}
+
 pub(super) async fn a_finished_run_cannot_be_cancelled<S: Store>(scene: Scene<'_, S>) -> Verdict {
     for before_the_end in [None, Some(cancel("first", NOW))] {
         let turn = u64::from(before_the_end.is_some());
