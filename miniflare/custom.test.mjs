@@ -120,6 +120,42 @@ test("a cancel ends a turn of the own upstream", async () => {
   assert.match(reading.lines.at(-1), /session\.run\.cancelled/);
 });
 
+test("a task of the example's own waits for its event, also over a kill", { timeout: 120_000 }, async () => {
+  const orders = await custom({ UPSTREAM: "recite,task:order" });
+  try {
+    const client = new Client(orders);
+    const run = async () => (await client.get("/v1/sessions/order/turns/0")).json();
+    await client.submit("order", { message: "a lamp", upstream: "task:order" });
+    await until("it waits", async () => (await run()).status === "suspended");
+    await orders.kill();
+    await orders.start();
+    assert.equal((await client.post("/v1/sessions/order/turns/0/events/accept", true)).status, 201);
+    assert.equal((await client.finished("order", 0)).status, "completed");
+    const [, answer] = itemsOf(await client.get("/v1/sessions/order/messages"));
+    assert.equal(answer.content, "a lamp for 5: true");
+    const { lines } = await client.log("order", 0);
+    assert.equal(lines.filter((line) => line.includes('"order.offer"')).length, 1);
+  } finally {
+    await orders.stop();
+  }
+});
+
+test("its hooks mask every copy of an answer", async () => {
+  const masked = await custom({ MASK_NUMBERS: "1" });
+  try {
+    const client = new Client(masked);
+    const turn = await client.turn("mask", { message: "card 4711 and 42" });
+    assert.match(turn.text, /"text":"## and #### card "/);
+    const [, answer] = itemsOf(await client.get("/v1/sessions/mask/messages"));
+    assert.equal(answer.content, "## and #### card ");
+    const shipped = () => masked.d1("SELECT lines FROM stream_log WHERE run_id = ?", "dev:mask:0");
+    await until("it is shipped", async () => JSON.stringify(await shipped()).includes("session.run.completed"));
+    for (const copy of [turn.text, JSON.stringify(await shipped())]) assert.doesNotMatch(copy, /4711|42/);
+  } finally {
+    await masked.stop();
+  }
+});
+
 test("tokens and configuration are refused as the ready Worker refuses them", async () => {
   const tokens = JSON.stringify({ [digest("ours")]: { tenant: "acme" } });
   const guarded = await custom({ AUTH_MODE: "tokens", API_TOKENS: tokens, RECITE_PAUSE_MS: "often" });

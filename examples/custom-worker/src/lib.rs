@@ -1,33 +1,29 @@
-//! A Worker of your own on Steadfast, whole: the HTTP API, the session objects, and an upstream
-//! that is this crate's.
-//!
-//! The upstream here is `recite`, a small agent that tells the user's message backwards, a word at
-//! a time. It needs no network and no key, and survives whatever happens to the Worker. Replace it
-//! by what you have: a model's API, an agent in a container, a pipeline of your own.
+//! A Worker of your own on Steadfast, whole: the HTTP API, the session objects, and an upstream,
+//! hooks and a durable task of its own, each of them small. Replace them by what you have.
 
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
+use std::collections::BTreeMap;
 use steadfast::config::Vars;
-use steadfast::run::NoHooks;
+use steadfast::run::{DurableContext, Error, HookError, Hooks, TaskInput, TurnIdentity};
 use steadfast::session::App;
 use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
-use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
+use worker::{Context, Env, Request, Response, ScheduleContext, ScheduledEvent, event};
 
 // 1. The exports: what `wrangler.toml` and the platform call by name.
 
-// The Durable Object class of the sessions: an object runs its session's turns and keeps their logs.
-steadfast::session_object!(ChatSession: CustomApp = |_env| CustomApp);
+// The class of the sessions: an object runs its session's turns and keeps their logs.
+steadfast::session_object!(ChatSession: CustomApp = |env| CustomApp(env.var("MASK_NUMBERS").is_ok()));
 
 /// Every request is the API's. Put routes of your own before it.
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
     if request.path() == "/" {
         return Response::ok("POST /v1/sessions/{session}/turns to talk to me.\n");
     }
     steadfast::cloudflare::handle(request, &env).await
 }
 
-/// The cron trigger pokes turns that nobody has looked after. Without it a turn whose alarm was lost
-/// waits until somebody asks for it.
+/// The cron trigger pokes turns whose alarm was lost.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     steadfast::cloudflare::sweep(&env).await;
@@ -35,10 +31,12 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
 
 // 2. The app: what this deployment adds to the sessions.
 
-struct CustomApp;
+/// Whether it masks numbers.
+struct CustomApp(bool);
 
 impl App for CustomApp {
     type Upstream = Recite;
+    type Hooks = Mask;
 
     /// The names that the variable `UPSTREAM` may list. Requests choose from that list.
     fn upstream_names(&self) -> &[&'static str] {
@@ -48,29 +46,64 @@ impl App for CustomApp {
     /// Called when a turn is accepted, and again when one goes on after a crash.
     fn upstream(&self, name: &str, vars: Vars<'_>) -> Option<Recite> {
         let pause_ms = vars("RECITE_PAUSE_MS").map_or(Some(50), |text| text.parse().ok())?;
-        (name == "recite").then_some(Recite { pause_ms })
+        (name == "recite").then_some(Recite(pause_ms))
     }
 
-    /// What is called around a turn: `steadfast::run::Hooks` can redact and save its answer.
-    type Hooks = NoHooks;
+    fn hooks(&self) -> Mask {
+        Mask(self.0)
+    }
 
-    fn hooks(&self) -> NoHooks {
-        NoHooks
+    /// The names behind `task:` that `UPSTREAM` may list.
+    fn task_names(&self) -> &[&'static str] {
+        &["order"]
+    }
+
+    /// Code as a turn: a step that runs once, a wait that costs nothing, an answer.
+    async fn run_task<C: DurableContext, I: TaskInput>(
+        &self,
+        _name: &str,
+        ctx: C,
+        input: I,
+    ) -> Result<(), Error> {
+        let wish = input.ask().text();
+        let price: u32 = ctx.step("price", async |_| Ok(5)).await?;
+        ctx.tell("offer", "order.offer", &price)?;
+        let accepted: bool = ctx.await_event("accept", Some(86_400_000)).await?;
+        let answer = format!("{wish} for {price}: {accepted}");
+        ctx.tell("answer", "result", &BTreeMap::from([("finalText", answer)]))
+    }
+}
+
+/// Masks digits before any copy of an answer is kept. Its text then comes at the end, as one line.
+struct Mask(bool);
+
+impl Hooks for Mask {
+    fn transforms_text(&self) -> bool {
+        self.0
+    }
+
+    fn persists(&self) -> bool {
+        false
+    }
+
+    async fn transform_final_text(
+        &self,
+        _: &TurnIdentity,
+        text: String,
+    ) -> Result<String, HookError> {
+        Ok(text.replace(|c: char| c.is_ascii_digit(), "#"))
     }
 }
 
 // 3. The upstream: how to start it, how to come back to it, how to stop it.
 
-/// Tells a message backwards, a word each `pause_ms`.
-struct Recite {
-    pause_ms: u64,
-}
+/// Tells a message backwards, a word each so many ms.
+struct Recite(u64);
 
 impl Upstream for Recite {
-    type Frames = LocalBoxStream<'static, std::result::Result<Signal, Cut>>;
+    type Frames = LocalBoxStream<'static, Result<Signal, Cut>>;
 
-    /// What recovery relies on, so it must be true. The frames are a function of the message: any of
-    /// them can be told again, and a second start can't do anything that the first has not done.
+    /// What recovery relies on: the frames follow from the message, so any can be told again.
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             resumable: true,
@@ -78,25 +111,15 @@ impl Upstream for Recite {
         }
     }
 
-    async fn start(&self, ask: &Ask) -> std::result::Result<Self::Frames, Refusal> {
+    async fn start(&self, ask: &Ask) -> Result<Self::Frames, Refusal> {
         self.attach(ask, None).await
     }
 
-    /// The frames strictly after the one whose id is `cursor`. When the Worker dies in mid-turn, the
-    /// next one calls this with the id of the last frame that is in the log.
-    async fn attach(
-        &self,
-        ask: &Ask,
-        cursor: Option<&str>,
-    ) -> std::result::Result<Self::Frames, Refusal> {
-        let told = match cursor.map(str::parse) {
-            None => 0,
-            Some(Ok(told)) => told,
-            // Not an id that we gave.
-            Some(Err(_)) => return Err(Refusal::Rejected { status: 400 }),
-        };
-        let left = frames(&ask.text()).into_iter().skip(told);
-        let pause_ms = self.pause_ms;
+    /// The frames behind `cursor`, which after a crash is the id of the last frame in the log.
+    async fn attach(&self, ask: &Ask, cursor: Option<&str>) -> Result<Self::Frames, Refusal> {
+        let told: Result<usize, _> = cursor.map_or(Ok(0), str::parse);
+        let told = told.map_err(|_| Refusal::Rejected { status: 400 })?;
+        let (left, pause_ms) = (frames(&ask.text()).into_iter().skip(told), self.0);
         let telling = unfold(left, move |mut left| async move {
             let frame = left.next()?;
             // Not `worker::Delay`, which wakes only the first waker that it sees.
@@ -107,13 +130,12 @@ impl Upstream for Recite {
     }
 
     /// Nothing goes on elsewhere, so there is nothing to stop.
-    async fn cancel(&self, _execution_id: &str) -> std::result::Result<(), Refusal> {
+    async fn cancel(&self, _execution_id: &str) -> Result<(), Refusal> {
         Ok(())
     }
 }
 
-/// Everything that is said to a message; a frame's id is its number, from 1. Only a terminal frame
-/// ends a turn: a stream that ends without one counts as cut, and is attached again.
+/// All that is said to a message. Only a terminal frame ends a turn: any other end counts as a cut.
 fn frames(message: &str) -> Vec<Frame> {
     let words = message.split_whitespace().rev().enumerate();
     let mut frames: Vec<Frame> = words
