@@ -127,9 +127,9 @@ impl Approver {
     fn answered(&self) -> Option<String> {
         let asked = self.asked.borrow();
         let briefs = asked.iter().map(Client::brief);
-        briefs.into_iter().find(|brief| {
-            ["200", "201", "409 turn_finished"].contains(&brief.as_str())
-        })
+        briefs
+            .into_iter()
+            .find(|brief| ["200", "201", "409 turn_finished"].contains(&brief.as_str()))
     }
 }
 
@@ -226,7 +226,11 @@ fn crashed_turn(task: Task, approval: Approval, crash: Crash, how: Recovery) -> 
     scene.reader.read_to_the_end(&world);
     let told = approver.as_ref().and_then(Approver::answered);
     let must_count = told.filter(|told| !is_lost && told != "409 turn_finished");
-    let late_ms = if how == Recovery::Sweep { SWEPT_LATE_MS } else { LATE_MS };
+    let late_ms = if how == Recovery::Sweep {
+        SWEPT_LATE_MS
+    } else {
+        LATE_MS
+    };
     check_completed(&scene, &before, must_count.is_some(), late_ms);
     check_acts(&world, &before, is_lost);
     world.plan.crashed()
@@ -253,9 +257,14 @@ fn check_completed(scene: &Scene, before: &Before, has_approved: bool, late_ms: 
     assert!(log.starts_with(&before.log), "{}\n{log}", before.log);
     check_lines(log);
     let approval = approval_of(world);
-    assert!(approval.is_some() || !has_approved, "an accepted event is lost");
+    assert!(
+        approval.is_some() || !has_approved,
+        "an accepted event is lost"
+    );
     let wait = steps.iter().find(|step| step.intent == "event:approval");
-    let deadline = wait.and_then(|step| step.detail.deadline).expect("it has one");
+    let deadline = wait
+        .and_then(|step| step.detail.deadline)
+        .expect("it has one");
     let approved = approval.is_some_and(|event| event.emitted_at <= deadline);
     let answer = serde_json::to_string(&task.answer(approved)).expect("it is text");
     assert_eq!(dump.messages[1].content, answer, "{log}");
@@ -264,8 +273,15 @@ fn check_completed(scene: &Scene, before: &Before, has_approved: bool, late_ms: 
         assert!(is_over && step.completed_at.is_some(), "{step:?}");
         // An event counts for as long as its wait is before its deadline, so only an end may be late.
         if let (Some(deadline), Some(at)) = (step.detail.deadline, step.completed_at) {
-            assert!(at - deadline <= late_ms, "{} ms late: {step:?}", at - deadline);
-            assert!(!step.intent.starts_with("sleep") || at >= deadline, "{step:?}");
+            assert!(
+                at - deadline <= late_ms,
+                "{} ms late: {step:?}",
+                at - deadline
+            );
+            assert!(
+                !step.intent.starts_with("sleep") || at >= deadline,
+                "{step:?}"
+            );
         }
     }
     for known in &before.steps {
@@ -292,7 +308,10 @@ fn check_lines(log: &str) {
     for text in log.lines() {
         let line: serde_json::Value = serde_json::from_str(text).expect("a line is JSON");
         let (kind, data) = (line["type"].as_str().expect("a type"), &line["data"]);
-        assert!(told.insert(format!("{kind} {data}")), "twice: {text}\n{log}");
+        assert!(
+            told.insert(format!("{kind} {data}")),
+            "twice: {text}\n{log}"
+        );
         let step = data["step"].as_str().unwrap_or_default().to_owned();
         let key = data["key"].as_str().unwrap_or_default().to_owned();
         match kind {
@@ -315,13 +334,20 @@ fn check_acts(world: &World, before: &Before, is_lost: bool) {
     let acts = world.own.acts();
     let (earlier, later) = acts.split_at(before.acts);
     let name_of = |step: &Step| step.detail.name.clone().unwrap_or(step.intent.clone());
-    for step in before.steps.iter().filter(|step| step.completed_at.is_some()) {
+    for step in before
+        .steps
+        .iter()
+        .filter(|step| step.completed_at.is_some())
+    {
         let again = later.iter().find(|act| act.step == name_of(step));
         assert_eq!(again, None, "recorded, and done again: {step:?}");
     }
     let mut made: BTreeSet<&Act> = BTreeSet::new();
     for act in if is_lost { later } else { &acts } {
-        assert!(made.insert(act), "an attempt was made twice: {act:?} {earlier:?}");
+        assert!(
+            made.insert(act),
+            "an attempt was made twice: {act:?} {earlier:?}"
+        );
     }
 }
 

@@ -4,11 +4,11 @@
 //! woken.
 
 use super::{Submit, World, submit};
-use crate::support::{Client, Object, assert_shipped, lines_of};
+use crate::support::{CROWD, Client, ERRAND, Fault, Object, assert_shipped, lines_of};
 use steadfast::caps;
 use steadfast::ids::EventKey;
 use steadfast::session::{Command, Page};
-use steadfast::store::Status;
+use steadfast::store::{Statement, Status};
 
 const QUESTION: &str = "What is 2 * (3 + 4)? the weather; 10 / 4";
 const APPROVED: &str = "3 found:\n- 2 * (3 + 4) = 14 (calculator)\n\
@@ -296,4 +296,54 @@ fn a_suspended_turn_rests_whatever_was_asked_of_it() {
         assert_eq!(world.plan.count(), effects, "{what}");
         assert_shipped(&world, &object);
     }
+}
+
+#[test]
+fn d1_catches_up_with_the_steps_of_a_turn_that_told_much() {
+    for storage_lost in [false, true] {
+        let (world, object) = scene();
+        world.d1.fail(|batch| {
+            let ships = |statement: &Statement| statement.sql.contains("INTO runs");
+            batch.iter().any(ships).then_some(Fault::Refused)
+        });
+        let long = "x".repeat(caps::SHIP_CHUNK_BYTES / 6);
+        let question = format!("{long}; {long}; {long}");
+        object.submit(Submit {
+            message: Some(serde_json::Value::from(question).to_string()),
+            ..research()
+        });
+        world.run_for(10_000);
+        assert_eq!(status(&object), Status::Suspended);
+        assert!(object.dump().runs[0].1.len() > caps::SHIP_CHUNK_BYTES);
+        world.d1.heal();
+        world.run_for(120_000);
+        assert_shipped(&world, &object);
+        if storage_lost {
+            object.lose_storage();
+        }
+        approve(&object);
+        world.run_for(1_000);
+        assert_eq!(status(&object), Status::Completed);
+        assert_shipped(&world, &object);
+    }
+}
+
+#[test]
+fn a_turn_with_more_steps_than_one_ship_takes_is_shipped_and_rests() {
+    let (world, object) = scene();
+    world.set("UPSTREAM", "sandbox,task:errand");
+    object.submit(Submit {
+        upstream: Some(format!("task:{ERRAND}")),
+        ..submit(CROWD)
+    });
+    world.run_for(60_000);
+    assert_eq!(status(&object), Status::Suspended);
+    assert_shipped(&world, &object);
+    let calls = world.d1.calls().len();
+    object.ask(Command::Cancel(0, None));
+    world.run_for(60_000);
+    assert_eq!(status(&object), Status::Cancelled);
+    assert_shipped(&world, &object);
+    let calls = world.d1.calls().len() - calls;
+    assert!(calls < 10, "{calls} calls of D1");
 }

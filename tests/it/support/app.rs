@@ -134,7 +134,7 @@ impl App for Own {
     ) -> Result<(), Error> {
         match name {
             research::NAME if !self.inner.gone.get() => research::run(&ctx, &input).await,
-            ERRAND => errand::run(self, &ctx).await,
+            ERRAND => errand::run(self, &ctx, &input).await,
             name => Err(unknown_task(name)),
         }
     }

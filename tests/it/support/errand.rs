@@ -5,7 +5,10 @@
 
 use super::app::Own;
 use serde_json::{Value, json};
-use steadfast::run::{DurableContext, Error, RetryPolicy, Scope, StepError, StepKind, StepOptions};
+use steadfast::caps;
+use steadfast::run::{
+    DurableContext, Error, RetryPolicy, Scope, StepError, StepKind, StepOptions, TaskInput,
+};
 use steadfast::tasks::research::APPROVAL;
 
 /// Its name behind `task:`.
@@ -28,7 +31,27 @@ pub struct Act {
     pub attempt: u32,
 }
 
-pub(super) async fn run<C: DurableContext>(own: &Own, ctx: &C) -> Result<(), Error> {
+/// The message for which it waits for more events than one ship takes, and does nothing else.
+pub const CROWD: &str = "crowd";
+/// How many.
+const CROWDED: u32 = caps::SHIP_ROWS + 20;
+
+pub(super) async fn run<C, I>(own: &Own, ctx: &C, input: &I) -> Result<(), Error>
+where
+    C: DurableContext,
+    I: TaskInput,
+{
+    if input.ask().text() == CROWD {
+        let waits = (0..CROWDED).map(|n| {
+            let ctx = ctx.clone();
+            async move {
+                ctx.named_event::<Value>(&format!("w{n}"), "never", None)
+                    .await
+            }
+        });
+        let waited = ctx.join(waits.collect()).await;
+        return waited.into_iter().map(|one| one.map(drop)).collect();
+    }
     let (began, id) = (ctx.now().await?, ctx.uuid().await?);
     ctx.tell("began", "errand.began", &json!({ "at": began, "id": id }))?;
     act(own, ctx, "first").await?;

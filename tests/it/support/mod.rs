@@ -24,7 +24,7 @@ mod world;
 pub use app::{FORGED, SPELLER};
 pub use check::{Dump, assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
-pub use errand::{APPROVAL_MS, Act, ERRAND, answer as errand_answer};
+pub use errand::{APPROVAL_MS, Act, CROWD, ERRAND, answer as errand_answer};
 pub use executor::Life;
 pub use object::Object;
 pub use plain::{

@@ -64,8 +64,8 @@ fn a_cancel_at_any_point_ends_a_task_once() {
         if run.state.status == Status::Completed {
             check_lines(log);
             // The first terminal commit wins, and it came first.
-            let is_late = asked.brief() != "202"
-                || run.state.finished_at <= Some(asked.answered_at());
+            let is_late =
+                asked.brief() != "202" || run.state.finished_at <= Some(asked.answered_at());
             assert!(is_late, "{at}: {}", asked.brief());
         } else {
             check_cancelled(&world, &object);
