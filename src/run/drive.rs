@@ -121,6 +121,12 @@ pub(super) async fn drive<P: Ports, S: Store, W: Workspace, T>(
     {
         return Halt::Broken(failure);
     }
+    // Whoever asked while the end was on its way was told that it counts.
+    if let Halt::Ended(_) = &halt
+        && let Some(stop) = (watch.stopped)()
+    {
+        return Halt::Stopped(stop);
+    }
     match halt {
         Halt::Broken(store::Error::Fenced) => Halt::Stopped(Stop::LeaseLost),
         halt => halt,

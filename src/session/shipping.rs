@@ -221,7 +221,13 @@ impl<P: Platform> Session<P> {
         log_end: u64,
     ) -> Result<Shipment, store::Error> {
         let object = &self.store;
-        let (from_seq, rows) = self.rows_from(&run.run_id, known.lines).await?;
+        let (mut steps, more_steps) = self.steps_to_ship(&run.run_id, known.rev).await?;
+        // Steps go before the lines that tell of them: a prefix that says that a step is over has its
+        // result.
+        let (from_seq, rows) = match more_steps {
+            None => self.rows_from(&run.run_id, known.lines).await?,
+            Some(_) => (known.lines, Vec::new()),
+        };
         let log = pack(rows, from_seq);
         let end = log.last().map_or(known.lines, LogRow::next_seq);
         let attempt = match log.last() {
@@ -232,11 +238,8 @@ impl<P: Platform> Session<P> {
             .events_since(&run.run_id, known.rev, caps::SHIP_ROWS)
             .await?;
         let more_events = events.len() as u64 >= u64::from(caps::SHIP_ROWS);
-        let (steps, more_steps) = if end >= log_end {
-            self.steps_to_ship(&run.run_id, known.rev).await?
-        } else {
-            (Vec::new(), None)
-        };
+        // What came with the last rev comes with it: the ending's, when there is one.
+        steps.retain(|step| end >= log_end || step.rev < run.rev);
         let whole = end >= log_end && !more_events && more_steps.is_none();
         let messages = object.messages_since(&session.session_key, run.turn_index, known.rev);
         let mut messages = messages.await?;
@@ -291,8 +294,10 @@ impl<P: Platform> Session<P> {
             .store
             .steps_since(run_id, rev, 2 * caps::RUN_STEPS)
             .await?;
+        let all = steps.len();
         steps.retain(|step| step.rev == last);
-        Ok((steps, Some(last)))
+        let more = (steps.len() < all).then_some(last);
+        Ok((steps, more))
     }
 
     /// Rows from the first one that holds an unshipped line on; and where that row begins.

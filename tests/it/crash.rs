@@ -7,6 +7,7 @@
 mod cancelled;
 mod chat;
 mod split;
+mod task;
 
 use crate::support::{
     Answer, Client, Crash, Effect, Moment, Object, Script, TENANT, World, assert_shipped, lines_of,
@@ -16,6 +17,7 @@ use std::collections::BTreeSet;
 use steadfast::caps;
 use steadfast::session::Command;
 use steadfast::store::Status;
+use steadfast::wire::line;
 use steadfast::wire::request::Submit;
 
 const SESSION: &str = "s";
@@ -77,6 +79,13 @@ impl Reader {
     /// Whether the last answer came to its own end.
     fn has_ended(&self) -> bool {
         self.seen.last().is_some_and(Client::has_ended)
+    }
+
+    /// Whether the last line that it has is the turn's last.
+    fn has_seen_the_end(&self) -> bool {
+        let last = self.log.lines().next_back();
+        let kind = last.and_then(line::parse_kind_and_data);
+        kind.is_some_and(|(kind, _)| line::is_terminal(kind))
     }
 
     /// Takes over what the last answer brought so far.
@@ -141,7 +150,8 @@ impl Reader {
         for _ in 0..RETURNS {
             world.settle();
             self.take();
-            if self.has_ended() {
+            // A follower of a suspended turn is let go before the turn's end.
+            if self.has_ended() && self.has_seen_the_end() {
                 return;
             }
             self.come_back();

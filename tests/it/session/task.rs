@@ -4,11 +4,12 @@
 //! woken.
 
 use super::{Submit, World, submit};
-use crate::support::{Client, Object, assert_shipped, lines_of};
+use crate::support::{CROWD, Client, ERRAND, Fault, Object, assert_shipped, lines_of};
 use steadfast::caps;
 use steadfast::ids::EventKey;
 use steadfast::session::{Command, Page};
-use steadfast::store::Status;
+use steadfast::store::{Statement, Status};
+use steadfast::wire::request::IfRunning;
 
 const QUESTION: &str = "What is 2 * (3 + 4)? the weather; 10 / 4";
 const APPROVED: &str = "3 found:\n- 2 * (3 + 4) = 14 (calculator)\n\
@@ -296,4 +297,105 @@ fn a_suspended_turn_rests_whatever_was_asked_of_it() {
         assert_eq!(world.plan.count(), effects, "{what}");
         assert_shipped(&world, &object);
     }
+}
+
+#[test]
+fn d1_catches_up_with_the_steps_of_a_turn_that_told_much() {
+    for storage_lost in [false, true] {
+        let (world, object) = scene();
+        world.d1.fail(|batch| {
+            let ships = |statement: &Statement| statement.sql.contains("INTO runs");
+            batch.iter().any(ships).then_some(Fault::Refused)
+        });
+        let long = "x".repeat(caps::SHIP_CHUNK_BYTES / 6);
+        let question = format!("{long}; {long}; {long}");
+        object.submit(Submit {
+            message: Some(serde_json::Value::from(question).to_string()),
+            ..research()
+        });
+        world.run_for(10_000);
+        assert_eq!(status(&object), Status::Suspended);
+        assert!(object.dump().runs[0].1.len() > caps::SHIP_CHUNK_BYTES);
+        world.d1.heal();
+        world.run_for(120_000);
+        assert_shipped(&world, &object);
+        if storage_lost {
+            object.lose_storage();
+        }
+        approve(&object);
+        world.run_for(1_000);
+        assert_eq!(status(&object), Status::Completed);
+        assert_shipped(&world, &object);
+    }
+}
+
+#[test]
+fn a_turn_with_more_steps_than_one_ship_takes_is_shipped_and_rests() {
+    let (world, object) = scene();
+    world.set("UPSTREAM", "sandbox,task:errand");
+    object.submit(Submit {
+        upstream: Some(format!("task:{ERRAND}")),
+        ..submit(CROWD)
+    });
+    world.run_for(60_000);
+    assert_eq!(status(&object), Status::Suspended);
+    assert_shipped(&world, &object);
+    let calls = world.d1.calls().len();
+    object.ask(Command::Cancel(0, None));
+    world.run_for(60_000);
+    assert_eq!(status(&object), Status::Cancelled);
+    assert_shipped(&world, &object);
+    let calls = world.d1.calls().len() - calls;
+    assert!(calls < 10, "{calls} calls of D1");
+}
+
+#[test]
+fn a_task_out_of_time_fails_and_is_run_again_as_the_next_turn() {
+    let (world, object) = scene();
+    world.set("TURN_TIMEOUT_MS", "1000");
+    let mut slow = research();
+    slow.metadata = Some(r#"{"research":{"paceMs":1000}}"#.to_owned());
+    object.submit(slow);
+    world.run_for(2_000);
+    let run = object.dump().runs[0].0.clone();
+    assert_eq!(run.state.status, Status::Failed);
+    assert_eq!(run.state.last_error.unwrap().code, "turn_timeout");
+    let took = run.state.finished_at.unwrap() - run.created_at;
+    assert!((1_000..1_200).contains(&took), "{took}");
+    let again = object.submit(Submit {
+        message: None,
+        retry_of: Some(0),
+        upstream: Some("task:research".to_owned()),
+        ..submit("")
+    });
+    world.run_for(500);
+    let key = EventKey::parse("approval").unwrap();
+    object.ask(Command::Emit(1, key, "true".to_owned()));
+    world.run_for(5_000);
+    assert!(again.has_ended());
+    let messages = object.dump().messages;
+    let answer = serde_json::to_string(APPROVED).unwrap();
+    // The failed turn's own messages are what the search finds now, so only the sums are the same.
+    let content = &messages.last().unwrap().content;
+    assert_eq!(content.split("- ").next(), answer.split("- ").next());
+    assert_eq!(object.dump().runs[1].0.state.status, Status::Completed);
+    assert_shipped(&world, &object);
+}
+
+#[test]
+fn a_newer_turn_takes_the_place_of_one_that_waits() {
+    let (world, object) = scene();
+    object.submit(research());
+    world.run_for(60_000);
+    let refused = object.submit(submit("next"));
+    let next = object.submit(Submit {
+        if_running: IfRunning::Cancel,
+        ..submit("next")
+    });
+    world.run_for(5_000);
+    assert_eq!(refused.brief(), "409 turn_in_progress");
+    assert_eq!(next.brief(), "fresh");
+    assert!(next.has_ended());
+    assert_eq!(status(&object), Status::Cancelled);
+    assert_shipped(&world, &object);
 }

@@ -3,13 +3,16 @@
 //! Owns the test's app and what was asked of its upstream. Frames come at a pace from the start of
 //! the execution on, and replay after any cursor.
 
-use super::executor::Sim;
+use super::errand::{self, Act, ERRAND};
+use super::executor::{Life, Sim};
 use super::plain::Product;
+use super::plan::{Effect, Moment, Plan};
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use std::cell::{Cell, RefCell};
+use std::future::pending;
 use std::rc::Rc;
 use steadfast::config::Vars;
-use steadfast::run::{DurableContext, Error, TaskInput};
+use steadfast::run::{DurableContext, Error, Scope, TaskInput};
 use steadfast::session::{App, unknown_task};
 use steadfast::tasks::research;
 use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
@@ -21,10 +24,15 @@ pub const FORGED: &str = "forge";
 /// The time between two of its frames.
 const PACE_MS: u64 = 40;
 
-/// A world's own upstreams. Clones share them.
+/// How long half of what a step does takes, in ms.
+const ACT_HALF_MS: u64 = 3;
+
+/// A world's own upstreams and tasks. Clones share them.
 #[derive(Clone)]
 pub struct Own {
     sim: Sim,
+    plan: Plan,
+    life: Life,
     inner: Rc<Inner>,
 }
 
@@ -33,12 +41,15 @@ struct Inner {
     gone: Cell<bool>,
     asked: RefCell<Vec<String>>,
     product: Product,
+    acts: RefCell<Vec<Act>>,
 }
 
 impl Own {
-    pub(super) fn new(sim: Sim) -> Self {
+    pub(super) fn new(sim: Sim, plan: Plan) -> Self {
         Own {
             sim,
+            plan,
+            life: Life::OUTSIDE,
             inner: Rc::default(),
         }
     }
@@ -46,6 +57,39 @@ impl Own {
     /// The hooks of its turns, which do nothing unless they are told to.
     pub fn product(&self) -> Product {
         self.inner.product.clone()
+    }
+
+    /// As one life of an object has it.
+    pub(super) fn of(&self, life: Life) -> Self {
+        Own {
+            life,
+            ..self.clone()
+        }
+    }
+
+    /// Does what a step is for, once for each time it is called. The life may end around it.
+    pub(super) async fn act(&self, step: &str, scope: &Scope) {
+        self.sim.sleep(ACT_HALF_MS).await;
+        if !self.sim.is_alive(self.life) {
+            pending::<()>().await;
+        }
+        let end = self.plan.meets(Effect::Act);
+        if end != Some(Moment::Before) {
+            self.inner.acts.borrow_mut().push(Act {
+                step: step.to_owned(),
+                attempt: scope.attempt,
+            });
+        }
+        if end.is_some() {
+            self.sim.kill(self.life);
+            pending::<()>().await;
+        }
+        self.sim.sleep(ACT_HALF_MS).await;
+    }
+
+    /// What steps did, in order.
+    pub fn acts(&self) -> Vec<Act> {
+        self.inner.acts.borrow().clone()
     }
 
     /// The code that is deployed from now on has no such upstream.
@@ -79,7 +123,7 @@ impl App for Own {
     }
 
     fn task_names(&self) -> &[&'static str] {
-        &[research::NAME]
+        &[research::NAME, ERRAND]
     }
 
     async fn run_task<C: DurableContext, I: TaskInput>(
@@ -90,6 +134,7 @@ impl App for Own {
     ) -> Result<(), Error> {
         match name {
             research::NAME if !self.inner.gone.get() => research::run(&ctx, &input).await,
+            ERRAND => errand::run(self, &ctx, &input).await,
             name => Err(unknown_task(name)),
         }
     }

@@ -9,6 +9,7 @@ mod app;
 mod chat;
 mod check;
 mod client;
+mod errand;
 mod executor;
 mod object;
 mod plain;
@@ -21,8 +22,9 @@ mod worker;
 mod world;
 
 pub use app::{FORGED, SPELLER};
-pub use check::{assert_shipped, lines_of};
+pub use check::{Dump, assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
+pub use errand::{APPROVAL_MS, Act, CROWD, ERRAND, answer as errand_answer};
 pub use executor::Life;
 pub use object::Object;
 pub use plain::{

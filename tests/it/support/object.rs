@@ -142,7 +142,7 @@ impl Object {
             wire: Wire::new(self.sim(), life, world.plan.clone(), world.upstream.clone()),
             alarm: AlarmSlot(Rc::downgrade(&self.0)),
             vars: Rc::clone(&world.vars),
-            app: world.own.clone(),
+            app: world.own.of(life),
         }
     }
 

@@ -19,6 +19,8 @@ pub enum Effect {
     Send,
     /// A piece of an upstream's answer that arrives.
     Chunk,
+    /// What a task's step does outside.
+    Act,
 }
 
 /// When a life ends, seen from an effect.

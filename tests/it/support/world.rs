@@ -51,11 +51,12 @@ impl World {
     /// other seed in one of its own.
     pub fn new(seed: u64) -> Self {
         let sim = Sim::new(BEGINS, seed);
+        let plan = Plan::default();
         let world = World {
-            plan: Plan::default(),
+            own: Own::new(sim.clone(), plan.clone()),
+            plan,
             d1: D1::new(sim.clone()),
             upstream: Upstream::new(Script::standard()),
-            own: Own::new(sim.clone()),
             vars: Vars::default(),
             log: Rc::default(),
             sim,
