@@ -11,7 +11,8 @@ use wasm_bindgen_futures::JsFuture;
 /// The binding's name.
 const BINDING: &str = "DB";
 
-/// A D1 database.
+/// A D1 database. The platform limits the queries of one invocation, to 1,000 and on the free plan to
+/// 50; a durable step takes two batches of two statements, so that a long run belongs into an object.
 #[derive(Clone)]
 pub struct D1 {
     database: Option<js::Database>,

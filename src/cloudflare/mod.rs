@@ -8,6 +8,9 @@
 //! - [`sleep`] is how an upstream of its own waits,
 //! - [`demo_agent!`](crate::demo_agent) exports the class behind the upstream `demo`, if you want it.
 //!
+//! For durable runs in an object of a class of your own: [`ObjectSqlite`] and [`WorkerPorts`] are what
+//! [`run_durable`](crate::run::run_durable) runs on there, by a [`SqlStore`](crate::store::SqlStore).
+//!
 //! For a Worker without objects, on [`run_supervised_turn`](crate::run::run_supervised_turn) and its
 //! siblings: [`command`] says who asks for what, [`RequestPorts`], [`D1`] and [`Transport`] are what they
 //! run on, [`turn_response`], [`lines_response`] and [`refusal`] answer. `examples/plain-worker/` is one.
@@ -38,9 +41,10 @@ pub use api::{command, handle};
 pub use body::refusal;
 pub use d1::D1;
 pub use demo_object::DemoHost;
+pub use object_sqlite::ObjectSqlite;
 pub use plain::{RequestPorts, lines_response, turn_response};
 pub use platform::var;
-pub use ports::sleep;
+pub use ports::{WorkerPorts, sleep};
 pub use session_object::SessionHost;
 pub use sweep::sweep;
 pub use transport::{Body, Transport};

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-/// An object's storage.
+/// An object's storage; its class must be one of `new_sqlite_classes`. In an object of a class of your
+/// own, not of [`session_object!`](crate::session_object), whose tables these would be.
 #[derive(Clone)]
 pub struct ObjectSqlite {
     storage: js::Storage,
