@@ -50,7 +50,7 @@ where
             }
         });
         let waited = ctx.join(waits.collect()).await;
-        return waited.into_iter().map(|one| one.map(drop)).collect();
+        return waited.into_iter().try_for_each(|one| one.map(drop));
     }
     let (began, id) = (ctx.now().await?, ctx.uuid().await?);
     ctx.tell("began", "errand.began", &json!({ "at": began, "id": id }))?;
