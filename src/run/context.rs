@@ -16,6 +16,9 @@ use std::future::Future;
 /// in every replay, one after another. Branches that run at once take named ones, inside
 /// [`DurableContext::join`].
 ///
+/// Who wins a race of two calls is not recorded: where both came to their end before a crash, a replay
+/// may see the other one first. A body that has to know takes both, and decides by what they came to.
+///
 /// Every call fails with [`Error::Stopped`] once the run has to stop, and with
 /// [`Error::StepDivergence`] when the body asks for something else than is recorded.
 pub trait DurableContext: Clone {
