@@ -45,7 +45,7 @@ fn check_cancelled(world: &World, object: &Object) {
 fn a_cancel_at_any_point_ends_a_task_once() {
     let mut answers = Vec::new();
     for at in 1.. {
-        let mut scene = Scene::new(Task::Errand);
+        let mut scene = Scene::new(Task::Research);
         let (world, object) = (scene.world.clone(), scene.object.clone());
         let _approver = Approver::of(&world, &object, 5_000);
         let asked: Rc<RefCell<Option<Client>>> = Rc::default();
