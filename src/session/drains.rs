@@ -290,7 +290,9 @@ impl<P: Platform> Session<P> {
         let facts = Facts {
             open_run_within_ms: (open.is_some() && suspended.is_none())
                 .then_some(config.watchdog_ms),
-            wake_at: suspended.and_then(|run| run.state.wake_at),
+            // A cancel may have been stored just before the suspension, and a crash come behind both.
+            wake_at: suspended
+                .and_then(|run| run.cancel.as_ref().map_or(run.state.wake_at, |_| Some(now))),
             ship_at: unshipped.then(|| {
                 self.ship
                     .retry_at()

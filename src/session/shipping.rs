@@ -247,7 +247,8 @@ impl<P: Platform> Session<P> {
         messages.retain(|message| whole || message.role == store::Role::User);
         let mut shipped = as_of(run, end, whole, attempt);
         shipped.log_home = store::LogHome::D1;
-        if is_at_work(&shipped) {
+        let cancelled = !shipped.state.status.is_terminal() && shipped.cancel.is_some();
+        if is_at_work(&shipped) || cancelled {
             // The sweep looks after a run that wasn't shipped for so long.
             let soon = self.look_again_ms();
             shipped.state.wake_at =
