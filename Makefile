@@ -1,6 +1,6 @@
 # Everything a person runs. The work is done in scripts/; see each file's head.
 
-.PHONY: help setup dev build build-faults build-example test bench golden clean
+.PHONY: help setup dev build build-faults build-example test bench bench-runner golden clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -28,8 +28,12 @@ test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 bench: build ## Measure the built Worker in workerd
 	@. scripts/env.sh && exec node --disable-warning=ExperimentalWarning bench/run.mjs
 
+bench-runner: ## Measure durable runs: in memory, on native SQLite, in objects, on D1
+	@sh scripts/build.sh bench
+	@. scripts/env.sh && exec node --disable-warning=ExperimentalWarning bench/runner.mjs
+
 golden: build ## Write the golden files anew; read the diff before committing it
 	@. scripts/env.sh && GOLDEN=update exec node --test miniflare/golden.test.mjs
 
 clean: ## Remove what was built; node_modules, state and the user's cache stay
-	@rm -rf build build-faults examples/*/build examples/*/.wrangler target .wrangler
+	@rm -rf build build-faults examples/*/build examples/*/.wrangler bench/runner/build target .wrangler

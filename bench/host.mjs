@@ -23,14 +23,20 @@ function built(dir) {
   return modules;
 }
 
-function worker({ name, buildDir, source, meteredBy, vars, stateful }) {
+const classes = (objects) =>
+  Object.fromEntries(
+    Object.values(objects).map((exportName) => [exportName, { type: "durable-object", storage: "sqlite" }]),
+  );
+
+function worker({ name, buildDir, source, meteredBy, vars, stateful, objects = { SESSIONS: "SessionObject" } }) {
   const modules = buildDir ? built(buildDir) : { "index.js": script(source) };
   if (meteredBy) modules["metered.js"] = script(meteredBy);
   const env = {};
   for (const [key, value] of Object.entries(vars)) env[key] = { type: "text", value: String(value) };
   if (stateful) {
     env.DB = { type: "d1", id: name };
-    env.SESSIONS = { type: "durable-object", worker: name, exportName: "SessionObject" };
+    for (const [binding, exportName] of Object.entries(objects))
+      env[binding] = { type: "durable-object", worker: name, exportName };
   }
   return {
     config: {
@@ -43,7 +49,7 @@ function worker({ name, buildDir, source, meteredBy, vars, stateful }) {
         modules,
       },
       env,
-      exports: stateful ? { SessionObject: { type: "durable-object", storage: "sqlite" } } : {},
+      exports: stateful ? classes(objects) : {},
     },
     dev: { rootPath: stateDir, unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] },
   };

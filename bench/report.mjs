@@ -18,8 +18,8 @@ const RECOVERED_MS = 2_000;
 const WATCHDOG_MS = 5_000;
 const WASM_BYTES = 400_000;
 
-const digits = (value) => (Math.abs(value) < 100 ? value.toFixed(1) : Math.round(value).toString());
-const spread = ({ median, least, most, rounds }) =>
+export const digits = (value) => (Math.abs(value) < 100 ? value.toFixed(1) : Math.round(value).toString());
+export const spread = ({ median, least, most, rounds }) =>
   rounds.length === 1 ? digits(median) : `${digits(median)} (${digits(least)}–${digits(most)})`;
 const times = ({ median, least, most, rounds }) =>
   rounds.length === 1 ? `×${digits(median)}` : `×${digits(median)} (${digits(least)}–${digits(most)})`;

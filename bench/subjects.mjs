@@ -45,7 +45,7 @@ function worker({ name, source, windowMs, ours, stateful, isMetered }, upstreamU
   };
 }
 
-function compatibility() {
+export function compatibility() {
   const date = WRANGLER.match(/^compatibility_date\s*=\s*"([^"]+)"/m);
   const flags = WRANGLER.match(/^compatibility_flags\s*=\s*\[([^\]]*)\]/m);
   if (!date) throw new Error("wrangler.toml has no compatibility_date");
@@ -56,7 +56,7 @@ function compatibility() {
 }
 
 /** Starts a process of this folder and waits for what it says first. */
-async function started(file, options) {
+export async function started(file, options) {
   const child = fork(join(HERE, file), [JSON.stringify(options)], {
     // The Workers' log lines would be written over the table.
     stdio: ["ignore", process.env.STEADFAST_LOG ? "inherit" : "ignore", "inherit", "ipc"],
@@ -69,7 +69,7 @@ async function started(file, options) {
   return { child, said };
 }
 
-async function ended(child) {
+export async function ended(child) {
   const gone = once(child, "exit");
   child.disconnect();
   await gone;

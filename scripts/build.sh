@@ -4,6 +4,7 @@
 #   scripts/build.sh               the ready one, into build/
 #   scripts/build.sh faults        the same with the tests' faults, into build-faults/
 #   scripts/build.sh example NAME  examples/NAME, into the folder build/ there
+#   scripts/build.sh bench         bench/runner, whose durable runs are measured, into the folder build/ there
 #
 # wrangler runs it before each deploy and `wrangler dev`, so an up-to-date build returns at once.
 # Invariant: a build's .stamp is older than any source that the build has not seen.
@@ -12,7 +13,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-USAGE="usage: scripts/build.sh [faults | example NAME]"
+USAGE="usage: scripts/build.sh [faults | example NAME | bench]"
 CRATE=worker BUILT=build FEATURES= BINDGEN=$PWD/scripts/wasm-bindgen.sh
 case ${1:-} in
 '') ;;
@@ -22,6 +23,7 @@ example)
     [ -e "$CRATE/Cargo.toml" ] || fail "there is no $CRATE"
     BUILT=$CRATE/build
     ;;
+bench) CRATE=bench/runner BUILT=bench/runner/build ;;
 *) fail "$USAGE" ;;
 esac
 

@@ -42,7 +42,7 @@ phase "committed files" node scripts/check.mjs
 phase "clippy, native" cargo clippy --locked --all-targets -- -D warnings
 phase "clippy, wasm32" wasm_clippy
 phase "clippy, wasm32 with faults" wasm_clippy --features faults
-phase "clippy, wasm32 Workers" wasm_clippy -p steadfast-worker -p custom-worker -p plain-worker
+phase "clippy, wasm32 Workers" wasm_clippy -p steadfast-worker -p custom-worker -p plain-worker -p bench-runner
 phase "rustdoc" rustdoc --features native
 phase "rustdoc, wasm32" wasm_rustdoc
 phase "native tests" cargo test --locked

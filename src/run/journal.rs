@@ -432,21 +432,21 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         if changes != Changes::default() {
             self.commit_surely(expect, &changes).await?;
         }
-        self.believe(changes, issued, bytes).await?;
-        if begins && bytes == 0 {
-            self.store.barrier().await?;
-        }
+        self.believe(changes, issued, bytes, begins).await?;
         self.state.borrow_mut().written = issued;
         self.moved.wake();
         Ok(())
     }
 
-    /// What was committed is known from here on, and followers may see it once it is durable.
+    /// What was committed is known from here on. Whether it is durable is asked by whoever shows it,
+    /// as followers do, and before a step's body may reach the outside; the body needn't wait for the
+    /// disk behind every line.
     async fn believe(
         &self,
         changes: Changes,
         issued: u64,
         bytes: usize,
+        begins: bool,
     ) -> Result<(), store::Error> {
         let transitioned = changes.transition.is_some();
         if let Some(transition) = changes.transition {
@@ -462,8 +462,10 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
             buffer.committed();
             buffer.log_bytes() > self.settings.max_bytes
         };
-        if bytes > 0 || transitioned {
+        if transitioned {
             self.store.sync().await?;
+        } else if begins {
+            self.store.barrier().await?;
         }
         if let Some(live) = &self.live {
             live.committed(bytes, transitioned);

@@ -1,6 +1,7 @@
 //! The durable runner, through its public functions, on stores of every kind and in virtual time.
 
 mod crash;
+mod durability;
 mod limits;
 mod places;
 mod spaces;
