@@ -1,7 +1,8 @@
-//! What every store and every driver must do, as one table of cases.
+//! What every store and every driver must do, as one table of cases, and beside the model.
 //!
 //! Owns the cases of the [`Store`] contract ([`CASES`]) and of the [`Driver`] below it
-//! ([`DRIVER_CASES`]); each is named by its rule. It is compiled always, since it is part of what
+//! ([`DRIVER_CASES`]), each named by its rule, and random sequences of operations that a store and
+//! the model must answer alike ([`run_random`]). It is compiled always, since it is part of what
 //! the crate promises to authors of stores: generic code that nobody calls adds nothing to a
 //! Worker. Cases answer with a message instead of a panic, so that they run inside workerd too.
 //! Invariant: a case touches sessions of its own only, named by its salt, so that all of them can
@@ -12,11 +13,14 @@ mod commit;
 mod driver;
 mod lease;
 mod library;
+mod random;
 mod read;
 mod scene;
 mod signal;
 mod step;
 mod task;
+
+pub use random::{run_draws, run_random};
 
 use super::{Driver, Store};
 use driver::Bench;
