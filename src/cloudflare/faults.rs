@@ -142,7 +142,10 @@ pub async fn fetch<A: App>(
 ) -> Result<Response> {
     let query = super::request::query(&request).map_err(|problem| problem.detail)?;
     if let Some(store) = query.get("store") {
-        return conform(session, store).await;
+        return match (query.get("seed"), query.get("operations")) {
+            (Some(seed), Some(operations)) => compare(session, store, seed, operations).await,
+            _ => conform(session, store).await,
+        };
     }
     let hook: Hook = serde_json::from_slice(&request.bytes().await?).unwrap_or_default();
     if let Some(fault) = hook.d1 {
@@ -161,28 +164,44 @@ pub async fn fetch<A: App>(
     body::json(200, "{}")
 }
 
+/// The migrated stores that can be conformed.
+async fn object<A: App>(session: &Session<WorkerPlatform<A>>) -> Result<SqlStore<ObjectSqlite>> {
+    let store = SqlStore::new(session.platform().object(), Section::Object);
+    migrated(store).await
+}
+
+async fn durable<A: App>(session: &Session<WorkerPlatform<A>>) -> Result<SqlStore<Faulty<D1>>> {
+    let store = SqlStore::new(session.platform().durable(), Section::D1);
+    migrated(store).await
+}
+
+async fn migrated<D: Driver>(store: SqlStore<D>) -> Result<SqlStore<D>> {
+    let done = store.migrate(now_ms()).await;
+    done.map_err(|failure| failure.to_string())?;
+    Ok(store)
+}
+
+/// A salt that no call before used on these stores.
+fn salt(store: &str) -> String {
+    format!("{store}-{}", now_ms())
+}
+
 async fn conform<A: App>(
     session: &Rc<Session<WorkerPlatform<A>>>,
     store: &str,
 ) -> Result<Response> {
-    let salt = format!("{store}-{}", now_ms());
-    let object: ObjectSqlite = session.platform().object();
+    let salt = salt(store);
     let mut results = Vec::new();
     match store {
         "object" => {
-            let store = SqlStore::new(object.clone(), Section::Object);
-            let migrated = store.migrate(now_ms()).await;
-            migrated.map_err(|failure| failure.to_string())?;
+            let store = object(session).await?;
             results.extend(conformance::run_all(&store, &salt).await);
-            results.extend(conformance::run_all_on_driver(&object, &salt).await);
+            results.extend(conformance::run_all_on_driver(store.driver(), &salt).await);
         }
         _ => {
-            let driver = session.platform().durable();
-            let store = SqlStore::<Faulty<D1>>::new(driver.clone(), Section::D1);
-            let migrated = store.migrate(now_ms()).await;
-            migrated.map_err(|failure| failure.to_string())?;
+            let store = durable(session).await?;
             results.extend(conformance::run_all(&store, &salt).await);
-            results.extend(conformance::run_all_on_driver(&driver, &salt).await);
+            results.extend(conformance::run_all_on_driver(store.driver(), &salt).await);
         }
     }
     let cases: Vec<serde_json::Value> = results
@@ -196,4 +215,28 @@ async fn conform<A: App>(
         })
         .collect();
     body::json(200, &serde_json::json!({ "cases": cases }).to_string())
+}
+
+/// Random operations on the store and on the model.
+async fn compare<A: App>(
+    session: &Rc<Session<WorkerPlatform<A>>>,
+    store: &str,
+    seed: &str,
+    operations: &str,
+) -> Result<Response> {
+    let seed = seed.parse().map_err(|_| "seed: not a number")?;
+    let operations = operations.parse().map_err(|_| "operations: not a number")?;
+    let salt = salt(store);
+    let compared = match store {
+        "object" => {
+            let store = object(session).await?;
+            conformance::run_random(&store, &salt, seed, operations).await
+        }
+        _ => {
+            let store = durable(session).await?;
+            conformance::run_random(&store, &salt, seed, operations).await
+        }
+    };
+    let answer = serde_json::json!({ "difference": compared.err() });
+    body::json(200, &answer.to_string())
 }
