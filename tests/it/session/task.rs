@@ -4,11 +4,12 @@
 //! woken.
 
 use super::{Submit, World, submit};
-use crate::support::{Client, Object, assert_shipped, lines_of};
+use crate::support::{Client, Crash, ERRAND, Moment, Object, assert_shipped, lines_of};
+use futures_executor::block_on;
 use steadfast::caps;
 use steadfast::ids::EventKey;
 use steadfast::session::{Command, Page};
-use steadfast::store::Status;
+use steadfast::store::{Section, SqlStore, Status, Store};
 
 const QUESTION: &str = "What is 2 * (3 + 4)? the weather; 10 / 4";
 const APPROVED: &str = "3 found:\n- 2 * (3 + 4) = 14 (calculator)\n\
@@ -35,7 +36,9 @@ fn approve(object: &Object) -> Client {
 }
 
 fn status(object: &Object) -> Status {
-    object.dump().runs[0].0.state.status
+    let runs = object.dump().runs;
+    runs.first()
+        .map_or(Status::Queued, |run| run.0.state.status)
 }
 
 /// The turn is over, approved, and everywhere the same.
@@ -296,4 +299,47 @@ fn a_suspended_turn_rests_whatever_was_asked_of_it() {
         assert_eq!(world.plan.count(), effects, "{what}");
         assert_shipped(&world, &object);
     }
+}
+
+fn errand() -> Submit {
+    Submit {
+        upstream: Some(format!("task:{ERRAND}")),
+        ..research()
+    }
+}
+
+#[test]
+fn an_event_beside_the_suspension_is_not_lost_with_a_life() {
+    let scene = || {
+        let (world, object) = scene();
+        world.set("UPSTREAM", &format!("task:{ERRAND}"));
+        object.submit(errand());
+        (world, object)
+    };
+    let (world, object) = scene();
+    let mut suspended_after = 0;
+    while status(&object) != Status::Suspended {
+        world.run_for(1);
+        suspended_after += 1;
+    }
+    let mut crashed = 0;
+    for after_ms in suspended_after - 5..suspended_after + 5 {
+        for (at, moment) in (1..10).flat_map(|at| [(at, Moment::Before), (at, Moment::After)]) {
+            let (world, object) = scene();
+            world.run_for(after_ms);
+            world.plan.crash_again(Crash { at, moment });
+            let approval = approve(&object);
+            // Nobody comes back: the alarm is all there is.
+            world.run_for(60_000);
+            crashed += u32::from(world.plan.crashed().is_some());
+            let store = SqlStore::new(object.storage(), Section::Object);
+            let event = block_on(store.event("acme:s:0", "approval")).unwrap();
+            let what = format!("{after_ms} ms, {at} {moment:?}, {}", approval.brief());
+            match event {
+                Some(_) => assert_eq!(status(&object), Status::Completed, "{what}"),
+                None => assert_ne!(approval.brief(), "201", "{what}"),
+            }
+        }
+    }
+    assert!(crashed > 50, "{crashed}");
 }

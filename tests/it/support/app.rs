@@ -5,6 +5,7 @@
 
 use super::executor::Sim;
 use super::plain::Product;
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,6 +17,10 @@ use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Sig
 
 /// The name under which the world's own upstream is configured.
 pub const SPELLER: &str = "speller";
+/// The task of its own: it works, and waits for an event beside that.
+pub const ERRAND: &str = "errand";
+/// How long it works, in ms.
+pub const ERRAND_MS: u64 = 100;
 /// A last word that it spells as a line which only we may write.
 pub const FORGED: &str = "forge";
 /// The time between two of its frames.
@@ -79,7 +84,7 @@ impl App for Own {
     }
 
     fn task_names(&self) -> &[&'static str] {
-        &[research::NAME]
+        &[research::NAME, ERRAND]
     }
 
     async fn run_task<C: DurableContext, I: TaskInput>(
@@ -90,9 +95,28 @@ impl App for Own {
     ) -> Result<(), Error> {
         match name {
             research::NAME if !self.inner.gone.get() => research::run(&ctx, &input).await,
+            ERRAND => errand(&ctx, &input).await,
             name => Err(unknown_task(name)),
         }
     }
+}
+
+async fn errand<C: DurableContext, I: TaskInput>(ctx: &C, input: &I) -> Result<(), Error> {
+    let work = async {
+        ctx.named_step("work", async |_| {
+            input.pause(ERRAND_MS).await;
+            Ok(())
+        })
+        .await
+    };
+    let wait = async {
+        ctx.named_event::<bool>("wait", "approval", None)
+            .await
+            .map(drop)
+    };
+    let both: Vec<LocalBoxFuture<'_, Result<(), Error>>> =
+        vec![work.boxed_local(), wait.boxed_local()];
+    ctx.join(both).await.into_iter().collect()
 }
 
 /// The upstream for one run.

@@ -20,7 +20,7 @@ mod storage;
 mod worker;
 mod world;
 
-pub use app::{FORGED, SPELLER};
+pub use app::{ERRAND, FORGED, SPELLER};
 pub use check::{assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use executor::Life;
