@@ -12,6 +12,7 @@ use crate::ports::Ports;
 use crate::store::{self, Store};
 use crate::turn::Wake;
 use futures_util::future::{Either, pending, select};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -28,7 +29,8 @@ pub enum Waits {
     Poll {
         /// The time between two looks, in ms.
         interval_ms: u64,
-        /// After this long in all the worker gives up looking, in ms; the run stays suspended.
+        /// After this long in all the worker gives up looking, in ms; the run stays suspended. The
+        /// time in which the run works between its waits doesn't count.
         most_ms: u64,
     },
 }
@@ -75,6 +77,42 @@ enum Look<T> {
     Idle,
 }
 
+/// How long a worker looks at a suspended run; the time in which the run works doesn't count.
+struct Looking {
+    left_ms: Cell<u64>,
+    since: Cell<Option<i64>>,
+}
+
+impl Looking {
+    const fn new(waits: Waits) -> Self {
+        Looking {
+            left_ms: Cell::new(match waits {
+                Waits::Suspend => 0,
+                Waits::Poll { most_ms, .. } => most_ms,
+            }),
+            since: Cell::new(None),
+        }
+    }
+
+    fn note(&self, now: i64, is_suspended: bool) {
+        match self.since.get() {
+            None if is_suspended => self.since.set(Some(now)),
+            Some(since) if !is_suspended => {
+                let looked = u64::try_from(now.saturating_sub(since)).unwrap_or(0);
+                self.left_ms.set(self.left_ms.get().saturating_sub(looked));
+                self.since.set(None);
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    /// When it has looked for long enough, Unix ms.
+    fn until(&self) -> Option<i64> {
+        let since = self.since.get()?;
+        Some(since.saturating_add_unsigned(self.left_ms.get()))
+    }
+}
+
 /// Drives `body` until it halts. What was queued by then is stored, unless the run is lost.
 pub(super) async fn drive<P: Ports, S: Store, W: Workspace, T>(
     journal: &Journal<P, S, W>,
@@ -83,16 +121,14 @@ pub(super) async fn drive<P: Ports, S: Store, W: Workspace, T>(
 ) -> Halt<T> {
     let mut body = pin!(body);
     let mut writer = pin!(journal.write());
-    let polled_until = match watch.waits {
-        Waits::Suspend => i64::MIN,
-        Waits::Poll { most_ms, .. } => journal.now().saturating_add_unsigned(most_ms),
-    };
+    let looking = Looking::new(watch.waits);
     let mut watcher = pin!(watch_over(
         journal,
         Rc::clone(&watch.control),
         watch.stopped,
         watch.timeout_ms,
         watch.waits,
+        &looking,
     ));
     let halt = loop {
         let look = poll_fn(|cx| {
@@ -103,21 +139,23 @@ pub(super) async fn drive<P: Ports, S: Store, W: Workspace, T>(
                 writer.as_mut(),
                 watcher.as_mut(),
                 watch.lost.as_mut(),
-                polled_until,
+                &looking,
             )
         })
         .await;
         match look {
             Look::Halt(halt) => break halt,
-            Look::Idle => match journal.suspend().await {
-                Ok(()) => journal.tick.wake(),
-                Err(failure) => break Halt::Broken(failure),
+            // A store that doesn't answer must not keep who has lost the run.
+            Look::Idle => match select(pin!(journal.suspend()), watch.lost.as_mut()).await {
+                Either::Left((Ok(()), _)) => journal.tick.wake(),
+                Either::Left((Err(failure), _)) => break Halt::Broken(failure),
+                Either::Right((stop, _)) => break Halt::Stopped(stop),
             },
         }
     };
     if let Halt::Ended(_) | Halt::Stopped(Stop::Cancelled { .. } | Stop::TimedOut | Stop::TooLarge) =
         &halt
-        && let Some(failure) = settle(journal, writer.as_mut()).await
+        && let Some(failure) = settle(journal, writer.as_mut(), watch.lost.as_mut()).await
     {
         return Halt::Broken(failure);
     }
@@ -141,8 +179,10 @@ fn look<P: Ports, S: Store, W: Workspace, T>(
     mut writer: Pin<&mut impl Future<Output = store::Error>>,
     mut watcher: Pin<&mut impl Future<Output = ()>>,
     mut lost: Pin<&mut dyn Future<Output = Stop>>,
-    polled_until: i64,
+    looking: &Looking,
 ) -> Poll<Look<T>> {
+    // First, since the watcher wakes us at its end.
+    looking.note(journal.now(), journal.is_suspended());
     if let Poll::Ready(stop) = lost.as_mut().poll(cx) {
         journal.stop(stop);
     }
@@ -169,7 +209,7 @@ fn look<P: Ports, S: Store, W: Workspace, T>(
     if !journal.is_suspended_rightly() {
         return Poll::Ready(Look::Idle);
     }
-    if journal.now() >= polled_until {
+    if looking.until().is_some_and(|until| journal.now() >= until) {
         return Poll::Ready(Look::Halt(Halt::Suspended(journal.first_deadline())));
     }
     Poll::Pending
@@ -179,8 +219,12 @@ fn look<P: Ports, S: Store, W: Workspace, T>(
 async fn settle<P: Ports, S: Store, W: Workspace>(
     journal: &Journal<P, S, W>,
     mut writer: Pin<&mut impl Future<Output = store::Error>>,
+    mut lost: Pin<&mut dyn Future<Output = Stop>>,
 ) -> Option<store::Error> {
     poll_fn(|cx| {
+        if lost.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(store::Error::Fenced));
+        }
         if let Poll::Ready(failure) = writer.as_mut().poll(cx) {
             return Poll::Ready(Some(failure));
         }
@@ -199,6 +243,7 @@ async fn watch_over<P: Ports, S: Store, W: Workspace>(
     stopped: &dyn Fn() -> Option<Stop>,
     timeout_ms: Option<u64>,
     waits: Waits,
+    looking: &Looking,
 ) {
     let mut polled_at = journal.now();
     loop {
@@ -228,7 +273,7 @@ async fn watch_over<P: Ports, S: Store, W: Workspace>(
             polled_at = now;
             journal.tick.wake();
         }
-        let next = [ends_at, poll_at, deadline]
+        let next = [ends_at, poll_at, deadline, looking.until()]
             .into_iter()
             .flatten()
             .filter(|at| *at > now)

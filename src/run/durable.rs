@@ -16,11 +16,12 @@ use crate::caps;
 use crate::ids::RunId;
 use crate::ports::Ports;
 use crate::store::{
-    self, Attempt, Begun, Fence, Handle, LastError, Lease, LogHome, Policy, Run, RunOutcome,
-    RunState, Status, Step, Store,
+    self, Attempt, Begun, Cancel, Fence, Handle, LastError, Lease, LogHome, Policy, Run,
+    RunOutcome, RunState, Status, Step, Store,
 };
-use futures_util::future::{Either, select};
-use std::future::{Future, poll_fn};
+use crate::turn::bounded;
+use futures_util::future::select;
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -111,7 +112,12 @@ where
             if driven.is_to_free(&ended) {
                 free(store, &acquired).await;
             }
-            ended
+            match ended {
+                Ok(RunEnd::Suspended { wake_at }) => Ok(RunEnd::Suspended {
+                    wake_at: due_at(store, &acquired.run_id).await.or(wake_at),
+                }),
+                ended => ended,
+            }
         }
     }
 }
@@ -214,6 +220,15 @@ async fn taken<P: Ports, S: Store>(
 async fn free<S: Store>(store: &S, acquired: &Acquired) {
     // The lease lapses by itself when this fails too.
     store.release(&acquired.run_id, acquired.fence).await.ok();
+}
+
+/// When a run that was left suspended is due. Whoever emitted an event while its lease was still held
+/// could not run it, and whoever held it had looked for the last time: it is due at once.
+async fn due_at<S: Store>(store: &S, run_id: &str) -> Option<i64> {
+    // Its first deadline is known as well, if this can't be read.
+    let run = store.run(run_id).await.ok().flatten()?;
+    let is_suspended = run.state.status == Status::Suspended;
+    run.state.wake_at.filter(|_| is_suspended)
 }
 
 fn not_json(why: Invalid) -> Error {
@@ -463,15 +478,17 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         }
     }
 
-    /// Completes when the run is lost to this worker, or somebody cancelled it in the store.
+    /// Completes when the run is lost to this worker. Stops it when somebody cancelled it in the store.
     async fn lost<W: Workspace>(&self, journal: &Journal<P, S, W>) -> Stop {
         let terms = self.options.lease;
         let kept = pin!(keep(self.ports, self.store, self.acquired, terms));
         let cancelled = pin!(async {
             let mut cancel = journal.run.borrow().cancel.clone();
             loop {
-                if let Some(cancel) = cancel {
-                    return cancel.reason;
+                if let Some(Cancel { reason, .. }) = cancel {
+                    // Whoever polls this looks for a reason to stop right behind it.
+                    journal.stop(Stop::Cancelled { reason });
+                    return pending().await;
                 }
                 self.ports.sleep(terms.renew_after_ms()).await;
                 let run = self.store.run(&self.acquired.run_id).await;
@@ -479,10 +496,8 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
                 cancel = run.ok().flatten().and_then(|run| run.cancel);
             }
         });
-        match select(cancelled, kept).await {
-            Either::Left((reason, _)) => Stop::Cancelled { reason },
-            Either::Right(_) => Stop::LeaseLost,
-        }
+        select(cancelled, kept).await;
+        Stop::LeaseLost
     }
 
     async fn enter_workspace<W: Workspace>(&self, journal: &Journal<P, S, W>) -> Result<(), Error> {
@@ -526,7 +541,10 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         // Behind a success there are those that the body dropped.
         journal.give_up_unfinished(error.map_or("dropped", Error::code), now);
         let transition = journal.transition(state);
-        journal.commit(Some(transition)).await?;
+        // Nobody renews the lease meanwhile, so that behind its length it is over.
+        let commit = journal.commit(Some(transition));
+        let committed = bounded(self.ports, self.options.lease.lease_ms, commit).await;
+        committed.unwrap_or(Err(store::Error::Fenced))?;
         let run_id = &self.acquired.run_id;
         let left = match status {
             Status::Completed => journal.workspace.cleanup(&cleanup_key(run_id)).await,

@@ -126,7 +126,8 @@ pub enum RunEnd<T> {
     },
     /// It waits. Run it again at `wake_at`, or when an event has come.
     Suspended {
-        /// The first deadline it waits for, Unix ms.
+        /// The first deadline it waits for, or the time of an event that came at the last moment,
+        /// Unix ms.
         wake_at: Option<i64>,
     },
 }

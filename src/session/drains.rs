@@ -30,10 +30,11 @@ impl<P: Platform> Session<P> {
         let Some(run) = self.open_run(session).await.map_err(failed)? else {
             return Ok(None);
         };
+        let is_due = self.is_due(&run).await.map_err(failed)?;
         if self.live(&run.run_id).is_some() {
             return Ok(None);
         }
-        if !is_due(&run, self.now()) {
+        if !is_due {
             // Nothing is to be done before its deadline or its event; the alarm knows the deadline.
             return Ok(None);
         }
@@ -50,7 +51,31 @@ impl<P: Platform> Session<P> {
         }
     }
 
+    /// Whether an open run without a drain has to go on: a suspended one at its deadline, at an event,
+    /// or when it is cancelled.
+    async fn is_due(&self, run: &Run) -> Result<bool, store::Error> {
+        match run.state.status {
+            Status::Queued | Status::Running => Ok(true),
+            Status::Completed | Status::Failed | Status::Cancelled => Ok(false),
+            Status::Suspended => {
+                let deadline = run.state.wake_at;
+                if run.cancel.is_some() || deadline.is_some_and(|at| at <= self.now()) {
+                    return Ok(true);
+                }
+                if self.rests.get() {
+                    return Ok(false);
+                }
+                // An event that came just before the suspension has set no time, and whoever would
+                // have seen it behind the suspension may have ended there.
+                let has_event = self.store.has_awaited_event(&run.run_id).await?;
+                self.rests.set(!has_event);
+                Ok(has_event)
+            }
+        }
+    }
+
     async fn take_over(self: &Rc<Self>, run: Run, live: &Rc<Live>) -> Result<(), store::Error> {
+        self.rests.set(false);
         let token = self.token();
         self.store
             .acquire(&run.run_id, Policy::Sole, &token, self.now())
@@ -207,6 +232,7 @@ impl<P: Platform> Session<P> {
                 self.arm_or_log().await;
             }
             Drained::Suspended => {
+                self.rests.set(true);
                 self.taken.wake();
                 self.keep_shipping();
                 self.arm_or_log().await;
@@ -277,6 +303,8 @@ impl<P: Platform> Session<P> {
         let suspended = open
             .as_ref()
             .filter(|run| run.state.status == Status::Suspended);
+        // One whose drain is still here may be on its way to rest, and must not be lost there.
+        let is_watched = suspended.is_none() || self.live_drain().is_some();
         let unshipped = !self.store.unshipped(1).await?.is_empty();
         let cancel_at = self
             .store
@@ -288,8 +316,7 @@ impl<P: Platform> Session<P> {
         let retention_ms = config.retention_days.saturating_mul(caps::DAY_MS);
         let erasing = session.deleted_at.is_some() && !self.erased.get();
         let facts = Facts {
-            open_run_within_ms: (open.is_some() && suspended.is_none())
-                .then_some(config.watchdog_ms),
+            open_run_within_ms: (open.is_some() && is_watched).then_some(config.watchdog_ms),
             // A cancel may have been stored just before the suspension, and a crash come behind both.
             wake_at: suspended
                 .and_then(|run| run.cancel.as_ref().map_or(run.state.wake_at, |_| Some(now))),
@@ -338,18 +365,6 @@ impl<P: Platform> Session<P> {
             self.armed.set(armed);
         }
         Ok(())
-    }
-}
-
-/// Whether an open run without a drain has to go on: a suspended one at its deadline, at an event, or
-/// when it is cancelled.
-fn is_due(run: &Run, now: i64) -> bool {
-    match run.state.status {
-        Status::Suspended => {
-            run.cancel.is_some() || run.state.wake_at.is_some_and(|wake_at| wake_at <= now)
-        }
-        Status::Queued | Status::Running => true,
-        Status::Completed | Status::Failed | Status::Cancelled => false,
     }
 }
 

@@ -184,6 +184,8 @@ pub struct Session<P: Platform> {
     live: RefCell<Option<Rc<Live>>>,
     /// Moves when a suspended run is taken over, and when one is suspended.
     taken: Rc<Wake>,
+    /// The suspended run, if there is one, has nothing to do before something is asked of it.
+    rests: Cell<bool>,
     armed: Cell<Option<i64>>,
     ship: ShipState,
     telling: Cell<bool>,
@@ -205,6 +207,7 @@ impl<P: Platform> Session<P> {
             loaded: Rc::default(),
             live: RefCell::default(),
             taken: Rc::default(),
+            rests: Cell::new(false),
             armed: Cell::new(None),
             ship: ShipState::default(),
             telling: Cell::new(false),

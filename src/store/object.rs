@@ -142,6 +142,17 @@ impl<D: Driver> SqlStore<D> {
             .collect::<Result<_, _>>()?)
     }
 
+    /// Whether an event is there that a step of the run still waits for.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_awaited_event(&self, run_id: &str) -> Result<bool, Error> {
+        let params = vec![run_id.into()];
+        let rows = self.query(sql::HAS_AWAITED_EVENT, params).await?;
+        let row = rows.into_iter().next().unwrap_or_default();
+        Ok(decode::Columns::new("events", row).count()? > 0)
+    }
+
     /// Runs whose upstream is still to be told of a cancel.
     ///
     /// # Errors

@@ -359,6 +359,10 @@ pub(crate) const EVENTS_SINCE: &str = concat!(
     event_columns!(),
     " FROM events WHERE run_id = ?1 AND rev > ?2 ORDER BY rev LIMIT ?3"
 );
+/// Whether a wait that is under way has its event; an event's wait has its key behind `event:`.
+pub(crate) const HAS_AWAITED_EVENT: &str = "SELECT EXISTS (SELECT 1 FROM steps s JOIN events e \
+     ON e.run_id = s.run_id AND e.key = substr(s.intent, 7) \
+     WHERE s.run_id = ?1 AND s.kind = 'event' AND s.status = 'running')";
 /// The object has one session at most.
 pub(crate) const SOLE_SESSION: &str =
     concat!("SELECT ", session_columns!(), " FROM sessions LIMIT 1");

@@ -3,8 +3,10 @@
 use super::{at_once, begin, completed, emit, options, result, run, steps, stored};
 use crate::support::{Ctx, Fault, World};
 use futures_executor::block_on;
-use steadfast::run::{DurableContext, Error, RunEnd, RunMode, Waits, run_durable};
-use steadfast::store::{Status, Store};
+use steadfast::caps;
+use steadfast::ports::Timer;
+use steadfast::run::{DurableContext, Error, RunEnd, RunMode, Stop, Waits, run_durable};
+use steadfast::store::{Section, SqlStore, Status, Store};
 
 #[test]
 fn a_run_that_only_waits_is_suspended_until_its_event() {
@@ -250,4 +252,88 @@ fn a_store_that_fails_while_a_body_waits_is_nothing_the_body_sees() {
     world.run_for(30_000);
     emit(&world, "k", "7");
     assert_eq!(run(&world, options(), body), completed(7, RunMode::Resumed));
+}
+
+#[test]
+fn an_event_that_meets_a_worker_on_its_way_out_makes_the_run_due() {
+    let world = World::new(0);
+    let (database, now) = (world.d1.database(), world.sim.now());
+    world.d1.fail(move |batch| {
+        // The last look is over, and the lease is still held: whoever emits can't run it yet.
+        if batch
+            .iter()
+            .any(|one| one.sql.contains("lease_holder = NULL"))
+        {
+            let store = SqlStore::new(database.clone(), Section::D1);
+            block_on(store.emit_event("r-1", "k", "1", now)).unwrap();
+        }
+        None
+    });
+    let ended = run(&world, options().waits(SUSPEND), async |ctx: Ctx| {
+        ctx.await_event::<u32>("k", Some(600_000)).await
+    });
+    assert_eq!(ended, Ok(RunEnd::Suspended { wake_at: Some(now) }));
+}
+
+#[test]
+fn a_worker_counts_the_time_it_looks_not_the_time_it_works() {
+    let world = World::new(0);
+    let worker = world.worker();
+    let ports = worker.ports.clone();
+    let polling = Waits::Poll {
+        interval_ms: 1_000,
+        most_ms: 10_000,
+    };
+    let own = worker.clone();
+    let outcome = worker.run(async move {
+        run_durable(
+            &own.ports,
+            &own.store,
+            options().waits(polling),
+            async |ctx| {
+                let mut sum = 0;
+                for key in ["a", "b"] {
+                    ctx.step(key, async |_| {
+                        ports.sleep(30_000).await;
+                        Ok(())
+                    })
+                    .await?;
+                    sum += ctx.await_event::<u32>(key, None).await?;
+                }
+                Ok(sum)
+            },
+        )
+        .await
+    });
+    world.run_for(36_000);
+    emit(&world, "a", "3");
+    world.run_for(32_000);
+    emit(&world, "b", "4");
+    world.run_for(3_000);
+    assert_eq!(result(&outcome), completed(7, RunMode::Fresh));
+}
+
+#[test]
+fn a_store_that_never_answers_keeps_nobody_beyond_the_lease() {
+    for what in ["suspended", "completed"] {
+        let world = World::new(0);
+        world.d1.fail(move |batch| {
+            let hangs = batch.iter().any(|one| one.params.contains(&what.into()));
+            let is_transition = batch
+                .iter()
+                .any(|one| one.sql.contains("UPDATE runs SET status"));
+            (hangs && is_transition || batch.iter().any(|one| one.sql.contains("SET lease_until")))
+                .then_some(Fault::Hangs)
+        });
+        let (_, outcome) = begin(&world, options(), async move |ctx: Ctx| match what {
+            "suspended" => ctx.await_event::<u32>("k", None).await,
+            _ => Ok(1),
+        });
+        world.run_for(2 * caps::LEASE_MS);
+        assert_eq!(
+            result(&outcome),
+            Err(Error::Stopped(Stop::LeaseLost)),
+            "{what}"
+        );
+    }
 }

@@ -4,11 +4,14 @@
 //! woken.
 
 use super::{Submit, World, submit};
-use crate::support::{CROWD, Client, ERRAND, Fault, Object, assert_shipped, lines_of};
+use crate::support::{
+    CROWD, Client, Crash, ERRAND, Fault, Moment, Object, WAITER, assert_shipped, lines_of,
+};
+use futures_executor::block_on;
 use steadfast::caps;
 use steadfast::ids::EventKey;
 use steadfast::session::{Command, Page};
-use steadfast::store::{Statement, Status};
+use steadfast::store::{Section, SqlStore, Statement, Status, Store};
 use steadfast::wire::request::IfRunning;
 
 const QUESTION: &str = "What is 2 * (3 + 4)? the weather; 10 / 4";
@@ -36,7 +39,9 @@ fn approve(object: &Object) -> Client {
 }
 
 fn status(object: &Object) -> Status {
-    object.dump().runs[0].0.state.status
+    let runs = object.dump().runs;
+    runs.first()
+        .map_or(Status::Queued, |run| run.0.state.status)
 }
 
 /// The turn is over, approved, and everywhere the same.
@@ -398,4 +403,47 @@ fn a_newer_turn_takes_the_place_of_one_that_waits() {
     assert!(next.has_ended());
     assert_eq!(status(&object), Status::Cancelled);
     assert_shipped(&world, &object);
+}
+
+fn waiting() -> Submit {
+    Submit {
+        upstream: Some(format!("task:{WAITER}")),
+        ..research()
+    }
+}
+
+#[test]
+fn an_event_beside_the_suspension_is_not_lost_with_a_life() {
+    let scene = || {
+        let (world, object) = scene();
+        world.set("UPSTREAM", &format!("task:{WAITER}"));
+        object.submit(waiting());
+        (world, object)
+    };
+    let (world, object) = scene();
+    let mut suspended_after = 0;
+    while status(&object) != Status::Suspended {
+        world.run_for(1);
+        suspended_after += 1;
+    }
+    let mut crashed = 0;
+    for after_ms in suspended_after - 5..suspended_after + 5 {
+        for (at, moment) in (1..10).flat_map(|at| [(at, Moment::Before), (at, Moment::After)]) {
+            let (world, object) = scene();
+            world.run_for(after_ms);
+            world.plan.crash_again(Crash { at, moment });
+            let approval = approve(&object);
+            // Nobody comes back: the alarm is all there is.
+            world.run_for(60_000);
+            crashed += u32::from(world.plan.crashed().is_some());
+            let store = SqlStore::new(object.storage(), Section::Object);
+            let event = block_on(store.event("acme:s:0", "approval")).unwrap();
+            let what = format!("{after_ms} ms, {at} {moment:?}, {}", approval.brief());
+            match event {
+                Some(_) => assert_eq!(status(&object), Status::Completed, "{what}"),
+                None => assert_ne!(approval.brief(), "201", "{what}"),
+            }
+        }
+    }
+    assert!(crashed > 50, "{crashed}");
 }

@@ -7,6 +7,7 @@ use super::errand::{self, Act, ERRAND};
 use super::executor::{Life, Sim};
 use super::plain::Product;
 use super::plan::{Effect, Moment, Plan};
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -19,6 +20,10 @@ use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Sig
 
 /// The name under which the world's own upstream is configured.
 pub const SPELLER: &str = "speller";
+/// The task of its own: it works, and waits for an event beside that.
+pub const WAITER: &str = "waiter";
+/// How long it works, in ms.
+const WAITER_MS: u64 = 100;
 /// A last word that it spells as a line which only we may write.
 pub const FORGED: &str = "forge";
 /// The time between two of its frames.
@@ -123,7 +128,7 @@ impl App for Own {
     }
 
     fn task_names(&self) -> &[&'static str] {
-        &[research::NAME, ERRAND]
+        &[research::NAME, ERRAND, WAITER]
     }
 
     async fn run_task<C: DurableContext, I: TaskInput>(
@@ -135,9 +140,28 @@ impl App for Own {
         match name {
             research::NAME if !self.inner.gone.get() => research::run(&ctx, &input).await,
             ERRAND => errand::run(self, &ctx, &input).await,
+            WAITER => waiter(&ctx, &input).await,
             name => Err(unknown_task(name)),
         }
     }
+}
+
+async fn waiter<C: DurableContext, I: TaskInput>(ctx: &C, input: &I) -> Result<(), Error> {
+    let work = async {
+        ctx.named_step("work", async |_| {
+            input.pause(WAITER_MS).await;
+            Ok(())
+        })
+        .await
+    };
+    let wait = async {
+        ctx.named_event::<bool>("wait", "approval", None)
+            .await
+            .map(drop)
+    };
+    let both: Vec<LocalBoxFuture<'_, Result<(), Error>>> =
+        vec![work.boxed_local(), wait.boxed_local()];
+    ctx.join(both).await.into_iter().collect()
 }
 
 /// The upstream for one run.
