@@ -29,6 +29,8 @@ pub struct Follower<P: Platform> {
     framing: Framing,
     live: bool,
     over: bool,
+    /// It has found the run over, and no lines, since it last gave some.
+    seen_over: bool,
     /// For how long it has only seen that the run is suspended, in ms.
     suspended_ms: u64,
 }
@@ -104,6 +106,7 @@ impl<P: Platform> Session<P> {
             framing,
             live,
             over: terminal && next_seq == end,
+            seen_over: false,
             suspended_ms: 0,
         })
     }
@@ -134,6 +137,7 @@ impl<P: Platform> Follower<P> {
             }
             if let Some(bytes) = self.take(&page) {
                 self.suspended_ms = 0;
+                self.seen_over = false;
                 return Ok(Some(bytes));
             }
             let run = self.session.store.run(&self.run_id).await;
@@ -143,7 +147,8 @@ impl<P: Platform> Follower<P> {
             if run.state.status.is_terminal() {
                 if self.next_seq >= run.state.line_count {
                     self.over = true;
-                } else if run.log_home != LogHome::Object && self.from == Source::Object {
+                } else if std::mem::replace(&mut self.seen_over, true) {
+                    // Its last lines did not come in just now: they are gone from here.
                     return Err(FollowerCut);
                 }
                 continue;

@@ -3,7 +3,9 @@
 
 use super::{run_turn, scene};
 use crate::support::{Behaviour, Client, Object, Pace, Script, TENANT, World, submit};
+use futures_executor::block_on;
 use steadfast::session::Command;
+use steadfast::store::{Driver, Statement};
 use steadfast::wire::Framing;
 
 fn follow(object: &Object, after: i64, live: bool, framing: Framing) -> Client {
@@ -147,4 +149,39 @@ fn a_reader_that_stops_delays_nobody_and_a_slow_one_misses_nothing() {
     );
     assert!(others[1].ended_at() > alone);
     assert!(!others[0].has_ended() && expected.starts_with(&others[0].log()));
+}
+
+#[test]
+fn a_follower_whose_lines_expire_under_it_is_cut() {
+    let world = World::new(0);
+    let object = world.object("s");
+    object.submit(submit("hello"));
+    world.settle();
+    object.lose_storage();
+    let database = world.d1.database();
+    world.d1.fail(move |batch| {
+        if batch.iter().any(|one| {
+            one.sql
+                .contains("FROM stream_log WHERE run_id = ?1 AND first_seq >=")
+        }) {
+            let expire = Statement {
+                sql: "DELETE FROM stream_log",
+                params: vec![],
+            };
+            block_on(database.apply(vec![expire])).unwrap();
+        }
+        None
+    });
+    let client = object.ask(Command::Follow {
+        turn: 0,
+        after: -1,
+        live: true,
+        framing: Framing::Ndjson,
+    });
+    world.run_for(1_000);
+    let calls = world.d1.calls().len();
+    world.run_for(1_000);
+    assert_eq!(world.d1.calls().len(), calls, "it asks again and again");
+    assert_eq!(client.brief(), "lines");
+    assert!(!client.has_ended());
 }
