@@ -258,16 +258,15 @@ async fn finish<P: Ports, S: Store>(
         status.name(),
         json::quote(ended.why()),
     ));
-    if status != store::Status::Completed {
-        journal.give_up_unfinished(ended.why(), now);
-    }
+    let completed = status == store::Status::Completed;
+    // Behind a success there are those that the body dropped.
+    journal.give_up_unfinished(if completed { "dropped" } else { ended.why() }, now);
     let (state, message) = journal.with_buffer(|buffer| {
         ended.write(buffer, &run.session);
         let text = buffer.transcript().units();
         let state = ended.state(&run.state, buffer, text.len(), now);
         (state, ended.message(run.turn_index, &text, now))
     });
-    let completed = status == store::Status::Completed;
     let own = own_step(
         &state,
         if completed { "completed" } else { "failed" },

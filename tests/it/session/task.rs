@@ -5,7 +5,7 @@
 
 use super::{Submit, World, submit};
 use crate::support::{
-    CROWD, Client, Crash, ERRAND, Fault, Moment, Object, WAITER, assert_shipped, lines_of,
+    CROWD, Client, Crash, ERRAND, Fault, Moment, Object, RACER, WAITER, assert_shipped, lines_of,
 };
 use futures_executor::block_on;
 use steadfast::caps;
@@ -446,4 +446,29 @@ fn an_event_beside_the_suspension_is_not_lost_with_a_life() {
         }
     }
     assert!(crashed > 50, "{crashed}");
+}
+
+#[test]
+fn a_wait_that_a_completed_task_dropped_does_not_seem_to_go_on() {
+    let (world, object) = scene();
+    world.set("UPSTREAM", &format!("task:{RACER}"));
+    object.submit(Submit {
+        upstream: Some(format!("task:{RACER}")),
+        ..research()
+    });
+    world.run_for(1_000);
+    assert_eq!(status(&object), Status::Completed);
+    let steps = object.dump().runs[0].2.clone();
+    let statuses: Vec<(&str, &str)> = steps
+        .iter()
+        .map(|step| (step.intent.as_str(), step.status.as_str()))
+        .collect();
+    assert_eq!(
+        statuses,
+        [
+            ("turn", "completed"),
+            ("work", "completed"),
+            ("event:approval", "failed")
+        ]
+    );
 }

@@ -7,7 +7,7 @@ use super::errand::{self, Act, ERRAND};
 use super::executor::{Life, Sim};
 use super::plain::Product;
 use super::plan::{Effect, Moment, Plan};
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::future::{FutureExt, LocalBoxFuture, select};
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -22,7 +22,9 @@ use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Sig
 pub const SPELLER: &str = "speller";
 /// The task of its own: it works, and waits for an event beside that.
 pub const WAITER: &str = "waiter";
-/// How long it works, in ms.
+/// Another one: it waits for an event no longer than it works.
+pub const RACER: &str = "racer";
+/// How long either works, in ms.
 const WAITER_MS: u64 = 100;
 /// A last word that it spells as a line which only we may write.
 pub const FORGED: &str = "forge";
@@ -128,7 +130,7 @@ impl App for Own {
     }
 
     fn task_names(&self) -> &[&'static str] {
-        &[research::NAME, ERRAND, WAITER]
+        &[research::NAME, ERRAND, WAITER, RACER]
     }
 
     async fn run_task<C: DurableContext, I: TaskInput>(
@@ -141,6 +143,7 @@ impl App for Own {
             research::NAME if !self.inner.gone.get() => research::run(&ctx, &input).await,
             ERRAND => errand::run(self, &ctx, &input).await,
             WAITER => waiter(&ctx, &input).await,
+            RACER => racer(&ctx, &input).await,
             name => Err(unknown_task(name)),
         }
     }
@@ -162,6 +165,16 @@ async fn waiter<C: DurableContext, I: TaskInput>(ctx: &C, input: &I) -> Result<(
     let both: Vec<LocalBoxFuture<'_, Result<(), Error>>> =
         vec![work.boxed_local(), wait.boxed_local()];
     ctx.join(both).await.into_iter().collect()
+}
+
+async fn racer<C: DurableContext, I: TaskInput>(ctx: &C, input: &I) -> Result<(), Error> {
+    let work = ctx.named_step("work", async |_| {
+        input.pause(WAITER_MS).await;
+        Ok(())
+    });
+    let wait = ctx.named_event::<()>("wait", "approval", None);
+    let first = select(work.boxed_local(), wait.boxed_local()).await;
+    first.factor_first().0
 }
 
 /// The upstream for one run.

@@ -21,7 +21,7 @@ mod storage;
 mod worker;
 mod world;
 
-pub use app::{FORGED, SPELLER, WAITER};
+pub use app::{FORGED, RACER, SPELLER, WAITER};
 pub use check::{Dump, assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use errand::{APPROVAL_MS, Act, CROWD, ERRAND, answer as errand_answer};
