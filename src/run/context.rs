@@ -27,7 +27,8 @@ pub trait DurableContext: Clone {
 
     /// Runs `f` once and records its result, or gives the recorded one. An attempt that dies with its
     /// process is made again; so is one that failed, as far as the step's policy goes. When the run
-    /// is cancelled or out of time, and when an attempt is, `f` is dropped where it waits.
+    /// is cancelled or out of time, and when an attempt is, `f` is dropped where it waits. A result has
+    /// 1 MiB at most, all results of a run and its log 16 MiB, in a turn `TURN_MAX_BYTES`.
     ///
     /// # Errors
     /// [`Error::StepFailed`], [`Error::StepInputMismatch`], [`Error::TooLarge`], [`Error::NotJson`],

@@ -36,7 +36,7 @@ pub enum Stop {
     },
     /// Its time is over, waiting not counted.
     TimedOut,
-    /// Its log is larger than it may be.
+    /// Its log and the results of its steps are larger than they may be.
     TooLarge,
     /// Another acquisition may own it: nothing more is written.
     LeaseLost,
@@ -47,7 +47,7 @@ impl fmt::Display for Stop {
         f.write_str(match self {
             Stop::Cancelled { .. } => "it was cancelled",
             Stop::TimedOut => "its time is over",
-            Stop::TooLarge => "its log is too large",
+            Stop::TooLarge => "its log and its results are too large",
             Stop::LeaseLost => "its lease was lost, and another worker may have it",
         })
     }

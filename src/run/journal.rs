@@ -78,6 +78,8 @@ pub(super) struct Journal<P, S, W> {
 pub(super) struct State {
     known: BTreeMap<u32, Step>,
     named: BTreeMap<String, u32>,
+    /// Of all results: every life holds them in memory.
+    result_bytes: usize,
     asked: BTreeSet<String>,
     next_position: u32,
     next_named: u32,
@@ -125,7 +127,7 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         };
         let mut from = settings.first_index;
         loop {
-            let page = async || store.steps(&run.run_id, from, caps::LIST_LIMIT).await;
+            let page = async || store.steps(&run.run_id, from, caps::STEP_PAGE_ROWS).await;
             let page = patiently(&ports, page).await?;
             let Some(last) = page.last() else { break };
             from = last.index.saturating_add(1);
@@ -432,7 +434,7 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         if changes != Changes::default() {
             self.commit_surely(expect, &changes).await?;
         }
-        self.believe(changes, issued, bytes, begins).await?;
+        self.believe(changes, bytes, begins).await?;
         self.state.borrow_mut().written = issued;
         self.moved.wake();
         Ok(())
@@ -444,7 +446,6 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
     async fn believe(
         &self,
         changes: Changes,
-        issued: u64,
         bytes: usize,
         begins: bool,
     ) -> Result<(), store::Error> {
@@ -457,10 +458,9 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
             for step in changes.steps {
                 state.take(step);
             }
-            debug_assert!(state.written <= issued, "tickets are written in order");
             let mut buffer = self.buffer.borrow_mut();
             buffer.committed();
-            buffer.log_bytes() > self.settings.max_bytes
+            buffer.log_bytes() + state.result_bytes > self.settings.max_bytes
         };
         if transitioned {
             self.store.sync().await?;
@@ -586,6 +586,7 @@ impl State {
             self.named.insert(name.clone(), step.index);
             self.next_named = self.next_named.max(step.index.saturating_add(1));
         }
+        self.result_bytes += step.result.as_ref().map_or(0, String::len);
         self.known.insert(step.index, step);
     }
 }

@@ -356,15 +356,22 @@ impl<P: Platform> Session<P> {
         let now = self.now();
         let armed = match self.armed.get() {
             Some(armed) => Some(armed),
-            None => self.platform.alarm().await?,
+            None => {
+                let read = self.platform.alarm().await?;
+                // Somebody else may have set it meanwhile, for an earlier time.
+                self.armed.get().or(read)
+            }
         };
-        if must_set(now, armed, at) {
-            self.platform.set_alarm(at).await?;
-            self.armed.set(Some(at));
-        } else {
+        if !must_set(now, armed, at) {
             self.armed.set(armed);
+            return Ok(());
         }
-        Ok(())
+        self.armed.set(Some(at));
+        let set = self.platform.set_alarm(at).await;
+        if set.is_err() {
+            self.armed.set(None);
+        }
+        Ok(set?)
     }
 }
 

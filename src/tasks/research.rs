@@ -178,7 +178,7 @@ async fn find<C: DurableContext, I: TaskInput>(
                 Tool::Search => {
                     let messages = input.messages().await;
                     let messages = messages
-                        .map_err(|error| StepError::new(error.code(), error.to_string()))?;
+                        .map_err(|error| StepError::new(error.code(), "no messages to be had"))?;
                     Ok(search(&call.input, &messages))
                 }
             }

@@ -498,3 +498,23 @@ fn a_renewal_without_an_answer_does_not_keep_a_run_alive_beyond_its_lease() {
     world.run_for(2_000);
     assert_eq!(result(&outcome), Err(Error::Stopped(Stop::LeaseLost)));
 }
+
+#[test]
+fn a_run_whose_results_no_memory_holds_is_ended() {
+    let world = World::new(0);
+    let outcome: Result<RunEnd<()>, Error> = run(&world, options(), async |ctx| {
+        for n in 0..40 {
+            let step = format!("step {n}");
+            ctx.step::<String, _>(step, async |_| Ok("x".repeat(1_000_000)))
+                .await?;
+        }
+        Ok(())
+    });
+    assert_eq!(outcome, Err(Error::Stopped(Stop::TooLarge)));
+    assert_eq!(
+        stored(&world).state.last_error.unwrap().code,
+        "run_too_large"
+    );
+    let kept = steps(&world).len();
+    assert!((16..19).contains(&kept), "{kept}");
+}
