@@ -184,7 +184,8 @@ fn look<P: Ports, S: Store, W: Workspace, T>(
     // First, since the watcher wakes us at its end.
     looking.note(journal.now(), journal.is_suspended());
     if let Poll::Ready(stop) = lost.as_mut().poll(cx) {
-        journal.stop(stop);
+        // It outdoes whatever else came: nothing can be written any more.
+        return Poll::Ready(Look::Halt(Halt::Stopped(stop)));
     }
     // It never completes: it stops the run, or ticks.
     let _: Poll<()> = watcher.as_mut().poll(cx);
@@ -305,4 +306,58 @@ fn ends_at<P: Ports, S: Store, W: Workspace>(
     let budget = timeout_ms.saturating_add(journal.waited_ms());
     let created_at = journal.run.borrow().created_at;
     Some(created_at.saturating_add_unsigned(budget))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::durable::record;
+    use super::super::journal::Settings;
+    use super::super::manifest::Manifest;
+    use super::super::options::RunOptions;
+    use super::super::workspace::NoWorkspace;
+    use super::*;
+    use crate::ids::RunId;
+    use crate::native;
+    use crate::store::{Begun, MemoryStore};
+
+    fn settings() -> Settings {
+        Settings {
+            first_index: 0,
+            max_parallel: 1,
+            window_ms: 0,
+            max_bytes: 1_000,
+            watchdog_ms: None,
+            tells_steps: false,
+            read_only: false,
+        }
+    }
+
+    #[test]
+    fn a_lost_lease_outdoes_a_reason_of_the_same_moment() {
+        let halt = native::run(async |ports| {
+            let store = MemoryStore::new();
+            let manifest = Manifest::new("p", "t", "i", "d", &serde_json::json!({})).unwrap();
+            let (id, options) = (RunId::parse("r").unwrap(), RunOptions::new("r", manifest));
+            let run = record(&id, &options, "hash", "holder", 1).unwrap();
+            assert_eq!(store.create(&run).await, Ok(Begun::Begun));
+            let key = String::new();
+            let journal =
+                Journal::open(ports, store, NoWorkspace, settings(), key, run, None).await;
+            let journal = journal.unwrap();
+            let mut lost = pin!(async {
+                journal.stop(Stop::Cancelled { reason: None });
+                Stop::LeaseLost
+            });
+            let watch = Watch {
+                control: Rc::default(),
+                stopped: &|| None,
+                timeout_ms: None,
+                waits: Waits::Suspend,
+                lost: lost.as_mut(),
+            };
+            let body = async { Ok(()) };
+            drive(&journal, body, watch).await
+        });
+        assert!(matches!(halt, Halt::Stopped(Stop::LeaseLost)));
+    }
 }

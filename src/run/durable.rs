@@ -254,7 +254,7 @@ fn next_attempt(run: &Run, now: i64) -> Attempt {
 }
 
 /// A new run, held by `holder`.
-fn record(
+pub(super) fn record(
     run_id: &RunId,
     options: &RunOptions,
     hash: &str,
