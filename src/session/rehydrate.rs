@@ -44,6 +44,10 @@ impl<P: Platform> Session<P> {
         if self.store.has_schema().await? {
             self.store.migrate(self.now()).await?;
             if self.store.sole_session().await?.is_some() {
+                // The platform drops an alarm that failed too often; what it was for is still to be done.
+                if self.platform.alarm().await?.is_none() {
+                    self.arm().await?;
+                }
                 return Ok(true);
             }
         }
@@ -75,6 +79,10 @@ impl<P: Platform> Session<P> {
         self.store.forget().await?;
         self.hydrate_runs(session_key).await?;
         self.hydrate_messages(session_key).await?;
+        // An alarm that finds no session costs a look; a session without one may wait for the cron.
+        let now = self.now();
+        self.arm_at(now.saturating_add_unsigned(self.look_again_ms()))
+            .await?;
         // The session's row comes last: without it the storage counts as empty.
         self.store
             .hydrate(session_key, &Hydration::default(), Some(&claimed))

@@ -467,7 +467,9 @@ pub(crate) const SHIP_LINES: &str = concat!(
     log_columns!(),
     ") SELECT ?3, ?6, ?7, ?8, ?9, ?10, ?11, ?12 WHERE ",
     landed!(),
-    " ON CONFLICT DO NOTHING"
+    // The same lines may be there in larger rows already, of a life that shipped all of them.
+    " AND ?6 + ?7 > COALESCE((SELECT first_seq + count FROM stream_log WHERE run_id = ?3 \
+     ORDER BY first_seq DESC LIMIT 1), 0) ON CONFLICT DO NOTHING"
 );
 pub(crate) const SHIP_MESSAGE: &str = concat!(
     "INSERT INTO messages (session_key, role, ",

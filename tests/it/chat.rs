@@ -54,6 +54,7 @@ fn script() -> Script {
         message: "\"It is hunter2.\"",
         pace_ms: 40,
         fails: None,
+        tricks: Vec::new(),
     }
 }
 

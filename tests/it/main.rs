@@ -5,6 +5,7 @@ mod chat;
 mod crash;
 mod run;
 mod session;
+mod sim;
 mod store;
 mod supervised;
 mod support;

@@ -43,6 +43,7 @@ fn script() -> Script {
         message: "\"Hello wörld 😀\"",
         pace_ms: 60,
         fails: None,
+        tricks: Vec::new(),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use super::{run_turn, scene};
 use crate::support::{Fault, Object, Script, TENANT, World, assert_shipped, submit};
+use futures_executor::block_on;
 use std::cell::Cell;
 use std::rc::Rc;
 use steadfast::caps;
-use steadfast::store::Status;
+use steadfast::session::Command;
+use steadfast::store::{Section, SqlStore, Statement, Status, Store};
 
 /// How long a turn takes from its submit to its client's last byte, in ms.
 fn turn_ms(world: &World, object: &Object, message: &str) -> i64 {
@@ -41,7 +43,7 @@ fn d1_catches_up_in_order_after_turns_it_missed() {
         world.run_for(120_000);
         // Without answers the ship can't know that the second turn has landed, and goes on in order.
         let held = match fault {
-            Fault::Refused | Fault::Hangs | Fault::Full => 1,
+            Fault::Refused | Fault::Says(_) | Fault::Hangs | Fault::Full => 1,
             Fault::AnswerLost | Fault::Late(_) | Fault::LostAndLate(_) => 2,
         };
         assert_eq!(world.dump(&object).runs.len(), held, "{fault:?}");
@@ -236,4 +238,71 @@ fn a_silent_run_that_was_poked_is_not_named_again_at_once() {
     object.ask(steadfast::session::Command::Poke(0));
     world.run_for(10_000);
     assert_eq!(world.sweep(), [] as [&str; 0], "the poke was shipped");
+}
+
+fn ships_lines(batch: &[Statement]) -> bool {
+    let mut all = batch.iter();
+    all.any(|statement| statement.sql.starts_with("INSERT INTO stream_log"))
+}
+
+#[test]
+fn a_late_ship_adds_no_row_to_the_larger_ones_of_the_next_life() {
+    let (world, object) = scene();
+    world.set("SHIP_INTERVAL_MS", "100");
+    let ships = Rc::new(Cell::new(0));
+    world.d1.fail(move |batch| {
+        ships.set(ships.get() + u32::from(ships_lines(batch)));
+        (ships.get() > 1).then_some(Fault::LostAndLate(20_000))
+    });
+    object.submit(submit("one"));
+    // Its end was sent, and nobody knows whether it arrived.
+    world.run_for(2_500);
+    object.end();
+    world.d1.heal();
+    object.follow(0, -1);
+    world.settle();
+    // The whole, and behind it the parts of the life before.
+    assert_shipped(&world, &object);
+    let expected = Script::standard().log(TENANT, "s", 0);
+    assert_eq!(world.dump(&object).runs[0].1, expected);
+}
+
+#[test]
+fn a_call_sets_the_alarm_that_the_platform_lost() {
+    let (world, object) = scene();
+    world.d1.fail(|_| Some(Fault::Refused));
+    object.lose_alarms(|| true);
+    object.submit(submit("one"));
+    world.run_for(120_000);
+    object.end();
+    world.d1.heal();
+    object.lose_alarms(|| false);
+    world.settle();
+    assert_eq!(world.dump(&object).runs.len(), 0, "nobody has called");
+    object.follow(0, -1);
+    world.settle();
+    assert_shipped(&world, &object);
+}
+
+#[test]
+fn a_session_that_was_copied_from_d1_has_an_alarm_at_once() {
+    let (world, object) = scene();
+    world.set("SHIP_INTERVAL_MS", "100");
+    object.submit(submit("one"));
+    world.run_for(450);
+    object.lose_storage();
+    object.ask(Command::Session);
+    let until = world.sim.now() + 2_000;
+    let seen = Cell::new(0);
+    world.sim.run_while(until, || {
+        let (rows, alarm) = object.durable();
+        let store = SqlStore::new(rows, Section::Object);
+        let key = object.session_key();
+        // Without a schema there is nothing to read.
+        let session = block_on(store.session(&key)).ok().flatten();
+        seen.set(seen.get() + u32::from(session.is_some()));
+        assert!(session.is_none() || alarm.is_some());
+        true
+    });
+    assert!(seen.get() > 0, "it was copied");
 }

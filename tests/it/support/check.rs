@@ -69,6 +69,15 @@ impl Object {
         dump(self.storage(), Section::Object, &self.session_key())
     }
 
+    /// The seqs at which its storage's rows of a run's log begin.
+    pub fn row_starts(&self, run_id: &str) -> Vec<u64> {
+        let store = SqlStore::new(self.storage(), Section::Object);
+        let rows = block_on(store.log(run_id, 0, ALL));
+        // One that was never asked has no tables.
+        let rows = rows.unwrap_or_default();
+        rows.iter().map(|row| row.first_seq).collect()
+    }
+
     /// How many rows its storage has a run's log in.
     pub fn log_rows(&self, run_id: &str) -> usize {
         let store = SqlStore::new(self.storage(), Section::Object);

@@ -4,9 +4,12 @@
 
 use super::executor::Sim;
 use super::platform::SimPlatform;
+use super::storage::Storage;
 use std::cell::{Cell, RefCell};
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use steadfast::session::{Caller, Command, Mode, Reply, Session};
 use steadfast::wire::line;
 use steadfast::wire::problem::Problem;
@@ -46,6 +49,20 @@ struct Inner {
     bytes: RefCell<Vec<u8>>,
     ended: Cell<bool>,
     ended_at: Cell<i64>,
+    execution: RefCell<Option<String>>,
+    /// Nothing more comes: it ended, was cut, or its object's life ended.
+    over: Cell<bool>,
+    gone: Cell<bool>,
+    leaving: RefCell<Option<Waker>>,
+}
+
+/// Notes that nothing more comes, however a request's task came to its end.
+struct Over(Client);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.0.over.set(true);
+    }
 }
 
 impl Client {
@@ -56,12 +73,38 @@ impl Client {
         caller: &Caller,
         command: Command,
         pace: Pace,
+        gate: Rc<Storage>,
     ) {
-        let answer = match session.handle(caller, command).await {
+        let _over = Over(self.clone());
+        let mut serving = pin!(self.serve_all(sim, session, caller, command, pace, &gate));
+        let left = poll_fn(|cx| {
+            if self.0.gone.get() {
+                return Poll::Ready(());
+            }
+            self.0.leaving.replace(Some(cx.waker().clone()));
+            serving.as_mut().poll(cx)
+        });
+        left.await;
+    }
+
+    async fn serve_all(
+        &self,
+        sim: &Sim,
+        session: &Rc<Session<SimPlatform>>,
+        caller: &Caller,
+        command: Command,
+        pace: Pace,
+        gate: &Rc<Storage>,
+    ) {
+        let answer = session.handle(caller, command).await;
+        // The platform holds the head of an answer back until what was written is durable.
+        gate.confirmed().await;
+        let answer = match answer {
             Err(problem) => Answer::Refused(problem),
             Ok(Reply::Json { status, body }) => Answer::Json(status, body),
             Ok(Reply::NoContent) => Answer::NoContent,
             Ok(Reply::Stream(streaming)) => {
+                self.0.execution.replace(Some(streaming.execution_id));
                 self.answer_with(sim, Answer::Lines(streaming.mode));
                 let mut follower = streaming.follower;
                 while let Ok(next) = follower.next().await {
@@ -86,6 +129,34 @@ impl Client {
     fn answer_with(&self, sim: &Sim, answer: Answer) {
         self.0.answer.replace(Some(answer));
         self.0.answered_at.set(sim.now());
+    }
+
+    /// Goes away: it reads no more, and its request is dropped.
+    pub fn leave(&self) {
+        self.0.gone.set(true);
+        if let Some(waker) = self.0.leaving.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether nothing more will come.
+    pub fn is_over(&self) -> bool {
+        self.0.over.get()
+    }
+
+    /// The run that it was answered from.
+    pub fn execution_id(&self) -> Option<String> {
+        self.0.execution.borrow().clone()
+    }
+
+    /// How many bytes came so far.
+    pub fn received(&self) -> usize {
+        self.0.bytes.borrow().len()
+    }
+
+    /// The bytes behind the first `from`.
+    pub fn received_behind(&self, from: usize) -> Vec<u8> {
+        self.0.bytes.borrow()[from..].to_vec()
     }
 
     /// The head, when there was one.

@@ -26,6 +26,8 @@ const MOST_POLLS: u64 = 2_000_000;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
+type Strike = Box<dyn FnMut(Life) -> bool>;
+
 /// Ids of tasks to be polled; wakers must be `Send`, hence the lock.
 type Ready = Arc<Mutex<VecDeque<u64>>>;
 
@@ -61,6 +63,7 @@ struct Inner {
     doomed: RefCell<BTreeSet<Life>>,
     /// Lives that stand still, and their tasks that were woken meanwhile.
     frozen: RefCell<BTreeMap<Life, Vec<u64>>>,
+    strike: RefCell<Option<Strike>>,
     ready: Ready,
 }
 
@@ -79,6 +82,7 @@ impl Sim {
             dead: RefCell::default(),
             doomed: RefCell::default(),
             frozen: RefCell::default(),
+            strike: RefCell::default(),
             ready: Ready::default(),
         }))
     }
@@ -151,6 +155,16 @@ impl Sim {
         let woken = self.0.frozen.borrow_mut().remove(&life);
         let mut ready = self.0.ready.lock().expect("one thread");
         ready.extend(woken.unwrap_or_default());
+    }
+
+    /// Has `strike` say, before each poll of a task that belongs to a life, whether the life ends there.
+    pub fn strike(&self, strike: impl FnMut(Life) -> bool + 'static) {
+        self.0.strike.replace(Some(Box::new(strike)));
+    }
+
+    fn is_struck(&self, life: Life) -> bool {
+        let mut strike = self.0.strike.borrow_mut();
+        life != Life::OUTSIDE && strike.as_mut().is_some_and(|strike| strike(life))
     }
 
     /// Starts a task.
@@ -226,6 +240,11 @@ impl Sim {
                 woken.push(id);
             }
             return;
+        }
+        if let Some(life) = life
+            && self.is_struck(life)
+        {
+            return self.kill(life);
         }
         let taken = self
             .0

@@ -26,14 +26,14 @@ pub use check::{Dump, assert_shipped, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use errand::{APPROVAL_MS, Act, CROWD, ERRAND, answer as errand_answer};
 pub use executor::Life;
-pub use object::Object;
+pub use object::{AlarmFate, Object};
 pub use plain::{
     Does, PlainStore, Product, Reading, SECRET, Stay, caller, everything, input, text_of,
 };
 pub use plan::{Crash, Effect, Moment};
 pub use platform::SimPorts;
-pub use sandbox::Behaviour;
-pub use script::Script;
-pub use storage::Fault;
+pub use sandbox::{Asked, Behaviour};
+pub use script::{Script, Trick};
+pub use storage::{Fault, StorageFault};
 pub use worker::{Ctx, Outcome, Worker};
 pub use world::{TENANT, World, submit};

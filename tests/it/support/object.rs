@@ -5,19 +5,34 @@
 
 use super::client::{Client, Pace};
 use super::executor::{Life, Sim};
-use super::platform::{SimPlatform, SimPorts};
+use super::platform::{SimPlatform, SimPorts, WallClock};
 use super::sandbox::Wire;
-use super::storage::{D1Driver, ObjectDriver, Storage};
+use super::storage::{D1Driver, ObjectDriver, Storage, StorageFault};
 use super::world::World;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use steadfast::session::{Caller, Command, Session};
+use steadfast::store::Statement;
 use steadfast::store::sqlite::NativeSqlite;
 
 /// The platform gives an alarm up after this many failures in a row.
 const ALARM_FAILURES: u32 = 6;
 /// Its first wait before it fires a failed alarm again.
 const ALARM_RETRY_MS: u64 = 2_000;
+
+/// What becomes of an alarm that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlarmFate {
+    /// It fires so many ms before its time.
+    Early(u64),
+    /// It fires so many ms after it.
+    Late(u64),
+    /// It fires, and once more so many ms later.
+    Twice(u64),
+}
+
+type Fates = Box<dyn FnMut(i64) -> Option<AlarmFate>>;
+type Losses = Box<dyn FnMut() -> bool>;
 
 /// One object. Clones share it.
 #[derive(Clone)]
@@ -27,6 +42,9 @@ struct Inner {
     world: World,
     caller: Caller,
     storage: Rc<Storage>,
+    clock: WallClock,
+    fates: RefCell<Option<Fates>>,
+    losses: RefCell<Option<Losses>>,
     alarm_failures: Cell<u32>,
     slowest_alarm_ms: Cell<i64>,
     present: RefCell<Option<(Life, Rc<Session<SimPlatform>>)>>,
@@ -38,6 +56,9 @@ impl Object {
             storage: Storage::new(world.sim.clone()),
             world,
             caller,
+            clock: WallClock::default(),
+            fates: RefCell::default(),
+            losses: RefCell::default(),
             alarm_failures: Cell::new(0),
             slowest_alarm_ms: Cell::new(0),
             present: RefCell::default(),
@@ -55,8 +76,10 @@ impl Object {
         let client = Client::default();
         let answered = client.clone();
         let (sim, caller) = (self.sim(), self.0.caller.clone());
+        let gate = Rc::clone(&self.0.storage);
         self.sim().spawn(life, async move {
-            answered.serve(&sim, &session, &caller, command, pace).await;
+            let serving = answered.serve(&sim, &session, &caller, command, pace, gate);
+            serving.await;
         });
         client
     }
@@ -74,6 +97,65 @@ impl Object {
     /// When its alarm fires.
     pub fn alarm(&self) -> Option<i64> {
         self.0.storage.alarm()
+    }
+
+    /// What would survive an end at this instant: its rows and its alarm.
+    pub fn durable(&self) -> (NativeSqlite, Option<i64>) {
+        self.0.storage.durable()
+    }
+
+    /// Moves with everything that its storage takes in, makes durable, or loses.
+    pub fn changes(&self) -> u64 {
+        self.0.storage.changes()
+    }
+
+    /// Has `choice` say what becomes of each call of its storage from now on.
+    pub fn fail_storage(&self, choice: impl FnMut(&[Statement]) -> Option<StorageFault> + 'static) {
+        self.0.storage.fail(choice);
+    }
+
+    /// Has `fates` say what becomes of each alarm that is set from now on.
+    pub fn misfire(&self, fates: impl FnMut(i64) -> Option<AlarmFate> + 'static) {
+        self.0.fates.replace(Some(Box::new(fates)));
+    }
+
+    /// Has `losses` say of each alarm that is due from now on whether the platform drops it.
+    pub fn lose_alarms(&self, losses: impl FnMut() -> bool + 'static) {
+        self.0.losses.replace(Some(Box::new(losses)));
+    }
+
+    fn is_lost(&self) -> bool {
+        let mut losses = self.0.losses.borrow_mut();
+        losses.as_mut().is_some_and(|losses| losses())
+    }
+
+    /// Whether the platform has dropped its alarm after too many failures.
+    pub fn has_given_up(&self) -> bool {
+        self.0.alarm_failures.get() >= ALARM_FAILURES
+    }
+
+    /// Whether none of its runs is open.
+    pub fn is_at_rest(&self) -> bool {
+        let dump = self.dump();
+        let last = dump.runs.last();
+        last.is_none_or(|(run, _, _)| run.state.status.is_terminal())
+    }
+
+    /// What its machine's clock shows.
+    pub fn now(&self) -> i64 {
+        self.0.clock.shown(&self.sim())
+    }
+
+    /// The clock of its machine.
+    pub fn clock(&self) -> &WallClock {
+        &self.0.clock
+    }
+
+    /// Its present life, if it has one.
+    pub fn life(&self) -> Option<Life> {
+        let present = self.0.present.borrow();
+        let life = present.as_ref().map(|(life, _)| *life);
+        life.filter(|life| !self.sim().is_doomed(*life))
     }
 
     /// How long an alarm's handler took at most.
@@ -125,6 +207,7 @@ impl Object {
             ports: SimPorts {
                 sim: self.sim(),
                 life,
+                clock: self.0.clock.clone(),
                 log: Rc::clone(&world.log),
             },
             object: ObjectDriver {
@@ -138,6 +221,7 @@ impl Object {
                 life,
                 plan: world.plan.clone(),
                 d1: world.d1.clone(),
+                gate: Some(Rc::clone(&self.0.storage)),
             },
             wire: Wire::new(self.sim(), life, world.plan.clone(), world.upstream.clone()),
             alarm: AlarmSlot(Rc::downgrade(&self.0)),
@@ -158,18 +242,39 @@ impl Object {
 
     fn wait_for_alarm(&self, at: i64) {
         let object = self.clone();
-        let wait = u64::try_from(at.saturating_sub(self.sim().now())).unwrap_or(0);
+        let fate = match &mut *self.0.fates.borrow_mut() {
+            Some(fates) => fates(at),
+            None => None,
+        };
+        let wait = u64::try_from(at.saturating_sub(self.now())).unwrap_or(0);
+        let wait = match fate {
+            Some(AlarmFate::Early(ms)) => wait.saturating_sub(ms),
+            Some(AlarmFate::Late(ms)) => wait + ms,
+            Some(AlarmFate::Twice(_)) | None => wait,
+        };
         self.sim().spawn(Life::OUTSIDE, async move {
             object.sim().sleep(wait).await;
             // It may have been set anew meanwhile, or fired.
-            if object.alarm() == Some(at) {
-                object.fire();
+            if object.alarm() != Some(at) {
+                return;
+            }
+            if object.is_lost() {
+                return object.0.storage.set_alarm(None);
+            }
+            object.fire();
+            if let Some(AlarmFate::Twice(ms)) = fate {
+                object.sim().sleep(ms).await;
+                object.handle_alarm();
             }
         });
     }
 
     fn fire(&self) {
-        self.0.storage.set_alarm(None);
+        self.0.storage.take_alarm();
+        self.handle_alarm();
+    }
+
+    fn handle_alarm(&self) {
         let (life, session) = self.present();
         let firing = Firing {
             object: self.clone(),
@@ -198,10 +303,17 @@ impl Drop for Firing {
             .set(object.slowest_alarm_ms.get().max(took));
         if self.handled.get() {
             object.alarm_failures.set(0);
+            if object.storage.alarm().is_none() {
+                object.storage.set_alarm(None);
+            }
             return;
         }
         let failures = object.alarm_failures.get();
-        if failures < ALARM_FAILURES && object.storage.alarm().is_none() {
+        let fired = object
+            .storage
+            .alarm()
+            .is_none_or(|at| at <= self.object.now());
+        if failures < ALARM_FAILURES && fired {
             object.alarm_failures.set(failures + 1);
             let wait = ALARM_RETRY_MS << failures;
             let at = self.object.sim().now().saturating_add_unsigned(wait);

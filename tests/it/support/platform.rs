@@ -8,7 +8,7 @@ use super::executor::{Life, Sim, Sleep};
 use super::object::AlarmSlot;
 use super::sandbox::Wire;
 use super::storage::{D1Driver, ObjectDriver};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
@@ -19,17 +19,46 @@ use steadfast::store::DriverError;
 /// Variables that a test may change under a running object.
 pub type Vars = Rc<RefCell<BTreeMap<String, String>>>;
 
+/// A machine's clock, which need not be right. Clones share it.
+#[derive(Clone, Default)]
+pub struct WallClock(Rc<WallClockInner>);
+
+#[derive(Default)]
+struct WallClockInner {
+    ahead_ms: Cell<i64>,
+    stands_at: Cell<Option<i64>>,
+}
+
+impl WallClock {
+    /// Sets it so far ahead of the world's time, in ms.
+    pub fn set_ahead(&self, ms: i64) {
+        self.0.ahead_ms.set(ms);
+    }
+
+    /// Has it stand still at what it shows, or go on from what is true.
+    pub fn stand_still(&self, sim: &Sim, still: bool) {
+        let shown = self.shown(sim);
+        self.0.stands_at.set(still.then_some(shown));
+    }
+
+    pub(super) fn shown(&self, sim: &Sim) -> i64 {
+        let running = sim.now().saturating_add(self.0.ahead_ms.get());
+        self.0.stands_at.get().unwrap_or(running)
+    }
+}
+
 /// Time, chance, tasks and the log of one life.
 #[derive(Clone)]
 pub struct SimPorts {
     pub(super) sim: Sim,
     pub(super) life: Life,
+    pub(super) clock: WallClock,
     pub(super) log: Rc<RefCell<Vec<String>>>,
 }
 
 impl Clock for SimPorts {
     fn now_ms(&self) -> i64 {
-        self.sim.now()
+        self.clock.shown(&self.sim)
     }
 }
 

@@ -7,7 +7,7 @@
 use super::chat;
 use super::executor::{Life, Sim, Sleep};
 use super::plan::{Effect, Moment, Plan};
-use super::script::Script;
+use super::script::{Script, Trick};
 use futures_util::Stream;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -33,6 +33,10 @@ pub enum Behaviour {
     NoHead,
     /// The body is cut after so many pieces.
     CutAfter(usize),
+    /// The body is cut so many bytes within the piece behind so many.
+    CutWithin(usize, usize),
+    /// The body comes to its own end after so many pieces.
+    EndsAfter(usize),
     /// The body falls silent after so many pieces.
     StallsAfter(usize),
 }
@@ -54,6 +58,7 @@ struct Execution {
     started_at: i64,
     input_hash: String,
     script: Script,
+    connections: Cell<u64>,
     cancelled_at: Rc<Cell<Option<i64>>>,
 }
 
@@ -61,7 +66,14 @@ struct Execution {
 #[derive(Clone)]
 pub struct Upstream(Rc<Inner>);
 
+type Choice = Box<dyn FnMut(&Asked) -> Option<Behaviour>>;
+type Scripts = Box<dyn Fn(&str) -> Option<Script>>;
+
 struct Inner {
+    /// What becomes of requests for which nothing was said.
+    choice: RefCell<Option<Choice>>,
+    /// What is played for a body, where that isn't the same for all.
+    scripts: RefCell<Option<Scripts>>,
     script: RefCell<Script>,
     executions: RefCell<BTreeMap<String, Execution>>,
     behaviours: RefCell<VecDeque<Behaviour>>,
@@ -73,6 +85,8 @@ struct Inner {
 impl Upstream {
     pub(super) fn new(script: Script) -> Self {
         Upstream(Rc::new(Inner {
+            choice: RefCell::default(),
+            scripts: RefCell::default(),
             script: RefCell::new(script),
             executions: RefCell::default(),
             behaviours: RefCell::default(),
@@ -85,6 +99,42 @@ impl Upstream {
     /// Executions that start from now on say this.
     pub fn play(&self, script: Script) {
         self.0.script.replace(script);
+    }
+
+    /// Executions for a body of which `scripts` knows one say that.
+    pub fn play_each(&self, scripts: impl Fn(&str) -> Option<Script> + 'static) {
+        self.0.scripts.replace(Some(Box::new(scripts)));
+    }
+
+    /// Has `choice` say how requests for streams are treated from now on.
+    pub fn choose(&self, choice: impl FnMut(&Asked) -> Option<Behaviour> + 'static) {
+        self.0.choice.replace(Some(Box::new(choice)));
+    }
+
+    /// All requests are treated well from now on.
+    pub fn heal(&self) {
+        self.0.choice.replace(None);
+        self.0.behaviours.borrow_mut().clear();
+        self.0.cancel_statuses.borrow_mut().clear();
+    }
+
+    fn script(&self, body: &str) -> Script {
+        let scripts = self.0.scripts.borrow();
+        let own = scripts.as_ref().and_then(|scripts| scripts(body));
+        own.unwrap_or_else(|| self.0.script.borrow().clone())
+    }
+
+    fn behaviour(&self, now: i64, request: &HttpRequest) -> Option<Behaviour> {
+        if request.url.ends_with("/cancel") {
+            return None;
+        }
+        let said = self.0.behaviours.borrow_mut().pop_front();
+        said.or_else(|| {
+            let mut choice = self.0.choice.borrow_mut();
+            choice
+                .as_mut()
+                .and_then(|choice| choice(&asked(now, request)))
+        })
     }
 
     /// The next requests for streams are treated so, in order; those behind them well.
@@ -114,39 +164,31 @@ impl Upstream {
 
     /// Takes a request in; `Err` is the status of a refusal.
     fn receive(&self, now: i64, request: &HttpRequest) -> Result<Connection, u16> {
-        let header = |name: &str| {
-            let found = request.headers.iter().find(|(known, _)| known == name);
-            found.map(|(_, value)| value.clone())
-        };
         if let Some(path) = request.url.strip_suffix("/cancel") {
             let id = path.rsplit('/').next().expect("a path has parts");
             return Err(self.cancel(now, id));
         }
-        self.0.asked.borrow_mut().push(Asked {
-            at: now,
-            execution_id: header("x-execution-id").unwrap_or_default(),
-            after: header("last-event-id"),
-            body: request.body.clone(),
-        });
+        self.0.asked.borrow_mut().push(asked(now, request));
         if request.url.ends_with("/chat/completions") {
             return Ok(Connection {
-                pieces: chat::pieces(&self.0.script.borrow(), now),
+                pieces: chat::pieces(&self.script(&request.body), now),
                 cancelled_at: Rc::default(),
             });
         }
-        let id = header("x-execution-id").expect("a sandbox is asked under an id");
-        let hash = header("x-input-hash").expect("a sandbox is told the input's hash");
+        let id = header(request, "x-execution-id").expect("a sandbox is asked under an id");
+        let hash = header(request, "x-input-hash").expect("a sandbox is told the input's hash");
         let mut executions = self.0.executions.borrow_mut();
         let execution = executions.entry(id.clone()).or_insert_with(|| Execution {
             started_at: now,
             input_hash: hash.clone(),
-            script: self.0.script.borrow().clone(),
+            script: self.script(&request.body),
+            connections: Cell::new(0),
             cancelled_at: Rc::default(),
         });
         if execution.input_hash != hash {
             return Err(409);
         }
-        Ok(execution.connect(now, &id, header("last-event-id").as_deref()))
+        Ok(execution.connect(now, &id, header(request, "last-event-id").as_deref()))
     }
 
     fn cancel(&self, now: i64, id: &str) -> u16 {
@@ -166,6 +208,20 @@ impl Upstream {
     }
 }
 
+fn header(request: &HttpRequest, name: &str) -> Option<String> {
+    let found = request.headers.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.clone())
+}
+
+fn asked(now: i64, request: &HttpRequest) -> Asked {
+    Asked {
+        at: now,
+        execution_id: header(request, "x-execution-id").unwrap_or_default(),
+        after: header(request, "last-event-id"),
+        body: request.body.clone(),
+    }
+}
+
 impl Execution {
     /// The frames behind `after`, in pieces that end within a frame and may split a character.
     fn connect(&self, now: i64, id: &str, after: Option<&str>) -> Connection {
@@ -182,6 +238,7 @@ impl Execution {
                 format!(r#"{{"type":"execution.failed","data":{{"message":"{words}"}}}}"#)
             }
         });
+        self.add_frames(&mut frames);
         let known = |number: usize| format!("f{number}");
         let first = after.map_or(0, |after| {
             let at = (0..frames.len()).find(|number| known(*number) == after);
@@ -189,7 +246,8 @@ impl Execution {
         });
         let mut pieces = Vec::new();
         let (mut at, mut rest) = (now, Vec::new());
-        for (number, frame) in frames.iter().enumerate().skip(first) {
+        for number in self.order(first, frames.len()) {
+            let frame = &frames[number];
             let due = self.script.pace_ms * number as u64;
             at = self.started_at.saturating_add_unsigned(due).max(now);
             let text = format!("id: {}\ndata: {frame}\n\n", known(number)).into_bytes();
@@ -203,6 +261,54 @@ impl Execution {
             pieces,
             cancelled_at: Rc::clone(&self.cancelled_at),
         }
+    }
+}
+
+impl Execution {
+    /// What its tricks add behind the end, or to a frame.
+    fn add_frames(&self, frames: &mut Vec<String>) {
+        let last = frames.last().cloned().unwrap_or_default();
+        for trick in &self.script.tricks {
+            match trick {
+                Trick::EndsTwice => frames.push(last.clone()),
+                Trick::GoesOn => {
+                    frames.push(r#"{"type":"tool.call","data":{"id":"late"}}"#.to_owned());
+                }
+                Trick::Swells(number, bytes) => {
+                    let text = "x".repeat(*bytes);
+                    frames[number + 1] = format!(
+                        r#"{{"type":"message.part.updated","data":{{"part":{{"id":"p1","type":"text"}},"delta":"{text}"}}}}"#
+                    );
+                }
+                Trick::Repeats(_) | Trick::Swaps(_) => {}
+            }
+        }
+    }
+
+    /// The frames from `first` on, as this connection has them.
+    fn order(&self, first: usize, end: usize) -> Vec<usize> {
+        let connection = self.connections.get();
+        self.connections.set(connection + 1);
+        let mut order: Vec<usize> = (first..end).collect();
+        for trick in &self.script.tricks {
+            // Frame 0 is the execution's own.
+            match trick {
+                Trick::Repeats(number) => {
+                    if let Some(at) = order.iter().position(|known| *known == number + 1) {
+                        order.insert(at + 1, number + 1);
+                    }
+                }
+                Trick::Swaps(number) if connection % 2 == 0 => {
+                    if let Some(at) = order.iter().position(|known| *known == number + 1)
+                        && at + 2 < order.len()
+                    {
+                        order.swap(at, at + 1);
+                    }
+                }
+                Trick::Swaps(_) | Trick::EndsTwice | Trick::GoesOn | Trick::Swells(..) => {}
+            }
+        }
+        order
     }
 }
 
@@ -244,11 +350,7 @@ impl Http for Wire {
             self.sim.kill(self.life);
             pending::<()>().await;
         }
-        let is_cancel = request.url.ends_with("/cancel");
-        let behaviour = match is_cancel {
-            true => None,
-            false => self.upstream.0.behaviours.borrow_mut().pop_front(),
-        };
+        let behaviour = self.upstream.behaviour(self.sim.now(), &request);
         let received = match behaviour {
             Some(Behaviour::Status(status)) => Err(status),
             Some(Behaviour::RetryAfter(_)) => Err(503),
@@ -306,6 +408,7 @@ impl Stream for Body {
                 return Poll::Ready(Some(Err(Unreachable)));
             }
             Some(Behaviour::StallsAfter(pieces)) if pieces == this.given => return Poll::Pending,
+            Some(Behaviour::EndsAfter(pieces)) if pieces == this.given => return Poll::Ready(None),
             Some(_) | None => {}
         }
         let Some(connection) = &this.connection else {
@@ -334,6 +437,12 @@ impl Stream for Body {
             return Poll::Pending;
         }
         this.given += 1;
+        if let Some(Behaviour::CutWithin(pieces, bytes)) = this.behaviour
+            && this.given > pieces
+        {
+            this.behaviour = Some(Behaviour::CutAfter(this.given));
+            return Poll::Ready(Some(Ok(piece[..bytes.min(piece.len())].to_vec())));
+        }
         Poll::Ready(Some(Ok(piece.clone())))
     }
 }

@@ -3,6 +3,21 @@
 //! Owns both sides as literals: the frames as sent and the lines as they must stand in the log, so
 //! that no code under test says what is expected of it.
 
+/// What a server does that it shouldn't.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trick {
+    /// It sends this frame twice, under one id.
+    Repeats(usize),
+    /// It sends this frame behind the next one, on one connection of two.
+    Swaps(usize),
+    /// Its last frame comes twice.
+    EndsTwice,
+    /// It says more behind its last frame.
+    GoesOn,
+    /// This frame's text is so many bytes long.
+    Swells(usize, usize),
+}
+
 /// One conversation of an upstream.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -14,6 +29,8 @@ pub struct Script {
     pub pace_ms: u64,
     /// The words of `execution.failed`, when it ends so.
     pub fails: Option<&'static str>,
+    /// What it does that it shouldn't.
+    pub tricks: Vec<Trick>,
 }
 
 impl Script {
@@ -81,6 +98,7 @@ impl Script {
             message: "\"Hello  ü 😀! é😀\"",
             pace_ms: 40,
             fails: None,
+            tricks: Vec::new(),
         }
     }
 
@@ -95,6 +113,7 @@ impl Script {
             message: "\"Yes.\"",
             pace_ms: 10,
             fails: None,
+            tricks: Vec::new(),
         }
     }
 

@@ -32,6 +32,49 @@ enum Entry {
     Alarm(Option<i64>),
 }
 
+/// What would survive.
+struct Durable {
+    database: NativeSqlite,
+    alarm: Option<i64>,
+    /// How much of what was written it holds.
+    holds: usize,
+}
+
+impl Durable {
+    fn empty() -> Self {
+        Durable {
+            database: NativeSqlite::in_memory().expect("there is memory"),
+            alarm: None,
+            holds: 0,
+        }
+    }
+
+    fn follow(&mut self, written: &[Entry]) {
+        let fresh = &written[self.holds.min(written.len())..];
+        for entry in fresh {
+            match entry {
+                Entry::Batch(batch) => {
+                    let applied = block_on(self.database.apply(batch.clone()));
+                    applied.expect("it was applied before");
+                }
+                Entry::Alarm(at) => self.alarm = *at,
+            }
+        }
+        self.holds = self.holds.max(written.len());
+    }
+}
+
+type StorageChoice = Box<dyn FnMut(&[Statement]) -> Option<StorageFault>>;
+
+/// How an object's own storage fails: nothing is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageFault {
+    /// An error of the platform's.
+    Refused,
+    /// There is no room.
+    Full,
+}
+
 /// An object's storage: what was written, and how much of it would survive.
 pub struct Storage {
     sim: Sim,
@@ -39,6 +82,11 @@ pub struct Storage {
     alarm: Cell<Option<i64>>,
     written: RefCell<Vec<Entry>>,
     durable: Cell<usize>,
+    /// Kept beside the database for tests that ask what is durable.
+    survives: RefCell<Option<Durable>>,
+    choice: RefCell<Option<StorageChoice>>,
+    /// Moves with everything that is written, becomes durable, or is lost.
+    changes: Cell<u64>,
     /// Raised when what was written is taken back, so that nothing late calls it durable.
     history: Cell<u64>,
 }
@@ -51,6 +99,9 @@ impl Storage {
             alarm: Cell::new(None),
             written: RefCell::default(),
             durable: Cell::new(0),
+            survives: RefCell::default(),
+            choice: RefCell::default(),
+            changes: Cell::new(0),
             history: Cell::new(0),
         })
     }
@@ -63,20 +114,64 @@ impl Storage {
         self.alarm.get()
     }
 
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.get()
+    }
+
+    fn changed(&self) {
+        self.changes.set(self.changes.get() + 1);
+    }
+
+    /// What would survive an end at this instant: the rows and the alarm.
+    pub(super) fn durable(&self) -> (NativeSqlite, Option<i64>) {
+        let mut survives = self.survives.borrow_mut();
+        let survives = survives.get_or_insert_with(Durable::empty);
+        survives.follow(&self.written.borrow()[..self.durable.get()]);
+        (survives.database.clone(), survives.alarm)
+    }
+
+    pub(super) fn fail(&self, choice: impl FnMut(&[Statement]) -> Option<StorageFault> + 'static) {
+        self.choice.replace(Some(Box::new(choice)));
+    }
+
+    fn fault(&self, batch: &[Statement]) -> Option<StorageFault> {
+        let mut choice = self.choice.borrow_mut();
+        choice.as_mut().and_then(|choice| choice(batch))
+    }
+
     pub(super) fn set_alarm(self: &Rc<Self>, at: Option<i64>) {
         self.alarm.set(at);
         self.wrote(Entry::Alarm(at));
     }
 
+    /// Waits as the platform's output gate does: until what is written now is durable. Nothing passes that
+    /// was taken back meanwhile.
+    pub(super) async fn confirmed(&self) {
+        let (end, history) = (self.end(), self.history.get());
+        while self.durable.get() < end {
+            self.sim.sleep(1).await;
+            if self.history.get() != history {
+                pending::<()>().await;
+            }
+        }
+    }
+
+    /// It fires: the platform keeps it until its handler has done.
+    pub(super) fn take_alarm(&self) {
+        self.alarm.set(None);
+    }
+
     /// What is written becomes durable a moment later, whether anyone waits for it or not.
     fn wrote(self: &Rc<Self>, entry: Entry) {
         self.written.borrow_mut().push(entry);
+        self.changed();
         let (storage, end, history) = (Rc::clone(self), self.end(), self.history.get());
         let sleep = self.sim.sleep(SYNC_MS);
         self.sim.spawn(Life::OUTSIDE, async move {
             sleep.await;
             if storage.history.get() == history {
                 storage.durable.set(storage.durable.get().max(end));
+                storage.changed();
             }
         });
     }
@@ -89,9 +184,15 @@ impl Storage {
     pub(super) fn roll_back(&self) {
         let durable = self.durable.get();
         if durable == self.end() {
-            return;
+            let written = self.written.borrow();
+            let alarm = written.iter().rev().find_map(|entry| match entry {
+                Entry::Alarm(at) => Some(*at),
+                Entry::Batch(_) => None,
+            });
+            return self.alarm.set(alarm.flatten());
         }
         self.history.set(self.history.get() + 1);
+        self.changed();
         let fresh = NativeSqlite::in_memory().expect("there is memory");
         let mut written = self.written.borrow_mut();
         written.truncate(durable);
@@ -111,6 +212,7 @@ impl Storage {
     /// Loses everything.
     pub(super) fn lose(&self) {
         self.durable.set(0);
+        self.survives.replace(None);
         self.roll_back();
     }
 }
@@ -154,6 +256,9 @@ impl Driver for ObjectDriver {
         } else if !self.sim.is_alive(self.life) {
             pending::<()>().await;
         }
+        if let Some(fault) = self.storage.fault(&batch) {
+            return Err(failure(false, fault == StorageFault::Full));
+        }
         let applied = self.storage.database().apply(batch.clone()).await;
         if writes && applied.is_ok() {
             self.storage.wrote(Entry::Batch(batch));
@@ -186,6 +291,8 @@ impl Driver for ObjectDriver {
 pub enum Fault {
     /// It is answered with a failure and nothing is stored.
     Refused,
+    /// As [`Fault::Refused`], in these words.
+    Says(&'static str),
     /// As [`Fault::Refused`], because D1 is full.
     Full,
     /// It is stored, and the answer is lost.
@@ -199,6 +306,7 @@ pub enum Fault {
 }
 
 type Choice = Box<dyn FnMut(&[Statement]) -> Option<Fault>>;
+type Watch = Box<dyn FnMut(Life, &[Statement])>;
 
 /// The one D1 of a world. Clones share it.
 #[derive(Clone)]
@@ -208,7 +316,10 @@ struct D1Inner {
     sim: Sim,
     database: NativeSqlite,
     choice: RefCell<Option<Choice>>,
+    /// Sees every batch that arrives, with the life that sent it.
+    watch: RefCell<Option<Watch>>,
     calls: RefCell<Vec<(i64, bool)>>,
+    changes: Cell<u64>,
 }
 
 impl D1 {
@@ -217,7 +328,9 @@ impl D1 {
             sim,
             database: NativeSqlite::in_memory().expect("there is memory"),
             choice: RefCell::default(),
+            watch: RefCell::default(),
             calls: RefCell::default(),
+            changes: Cell::new(0),
         }))
     }
 
@@ -229,6 +342,16 @@ impl D1 {
     /// Has `choice` say what becomes of each call from now on.
     pub fn fail(&self, choice: impl FnMut(&[Statement]) -> Option<Fault> + 'static) {
         self.0.choice.replace(Some(Box::new(choice)));
+    }
+
+    /// Shows each batch that a life sends to `watch`.
+    pub fn watch(&self, watch: impl FnMut(Life, &[Statement]) + 'static) {
+        self.0.watch.replace(Some(Box::new(watch)));
+    }
+
+    /// Moves with everything that is written.
+    pub fn changes(&self) -> u64 {
+        self.0.changes.get()
     }
 
     /// Calls succeed from now on.
@@ -247,7 +370,8 @@ impl D1 {
         batch: Vec<Statement>,
     ) -> impl Future<Output = Result<Vec<Outcome>, DriverError>> + use<> {
         let sim = self.0.sim.clone();
-        self.0.calls.borrow_mut().push((sim.now(), writes(&batch)));
+        let is_write = writes(&batch);
+        self.0.calls.borrow_mut().push((sim.now(), is_write));
         let fault = self
             .0
             .choice
@@ -255,7 +379,11 @@ impl D1 {
             .as_mut()
             .and_then(|choice| choice(&batch));
         let answer = Rc::new(Reply::default());
-        let (to, database) = (Rc::clone(&answer), self.0.database.clone());
+        let (to, database, inner) = (
+            Rc::clone(&answer),
+            self.0.database.clone(),
+            Rc::clone(&self.0),
+        );
         let after = sim.clone();
         sim.spawn(Life::OUTSIDE, async move {
             let late = match fault {
@@ -264,12 +392,25 @@ impl D1 {
                     to.give(Err(failure(true, false)));
                     ms
                 }
-                Some(Fault::Refused | Fault::Full | Fault::AnswerLost | Fault::Hangs) | None => 0,
+                Some(
+                    Fault::Refused
+                    | Fault::Says(_)
+                    | Fault::Full
+                    | Fault::AnswerLost
+                    | Fault::Hangs,
+                )
+                | None => 0,
             };
             after.sleep(D1_HALF_MS + late).await;
+            inner.changes.set(inner.changes.get() + u64::from(is_write));
             let result = match fault {
                 Some(Fault::Hangs) => return,
                 Some(Fault::Refused) => Err(failure(false, false)),
+                Some(Fault::Says(message)) => Err(DriverError {
+                    message: message.to_owned(),
+                    unknown: false,
+                    full: false,
+                }),
                 Some(Fault::Full) => Err(failure(false, true)),
                 Some(Fault::AnswerLost) => {
                     let stored = database.apply(batch).await;
@@ -328,6 +469,8 @@ pub struct D1Driver {
     pub(super) life: Life,
     pub(super) plan: Plan,
     pub(super) d1: D1,
+    /// The storage whose writes must be durable before a call leaves.
+    pub(super) gate: Option<Rc<Storage>>,
 }
 
 impl Driver for D1Driver {
@@ -336,10 +479,16 @@ impl Driver for D1Driver {
         if sim.is_doomed(self.life) {
             pending::<()>().await;
         }
+        if let Some(gate) = &self.gate {
+            gate.confirmed().await;
+        }
         let end = self.plan.meets(Effect::D1);
         if end == Some(Moment::Before) {
             sim.kill(self.life);
             pending::<()>().await;
+        }
+        if let Some(watch) = &mut *self.d1.0.watch.borrow_mut() {
+            watch(self.life, &batch);
         }
         let answer = self.d1.call(batch);
         if end == Some(Moment::After) {

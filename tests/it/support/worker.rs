@@ -3,7 +3,7 @@
 //! Owns nothing that lasts; whatever it does is in D1.
 
 use super::executor::Life;
-use super::platform::SimPorts;
+use super::platform::{SimPorts, WallClock};
 use super::sandbox::Wire;
 use super::storage::D1Driver;
 use super::world::World;
@@ -42,6 +42,7 @@ impl World {
             ports: SimPorts {
                 sim: self.sim.clone(),
                 life,
+                clock: WallClock::default(),
                 log: Rc::clone(&self.log),
             },
             store: SqlStore::new(
@@ -49,6 +50,7 @@ impl World {
                     life,
                     plan: self.plan.clone(),
                     d1: self.d1.clone(),
+                    gate: None,
                 },
                 Section::D1,
             ),
@@ -80,6 +82,16 @@ impl Worker {
             world.upstream.clone(),
         );
         Sandbox::new(wire, "http://upstream.test", None)
+    }
+
+    /// The clock of its machine.
+    pub const fn clock(&self) -> &WallClock {
+        &self.ports.clock
+    }
+
+    /// Its life.
+    pub const fn life(&self) -> Life {
+        self.life
     }
 
     /// Stops it where it stands, as a signal stops a process.

@@ -76,9 +76,14 @@ impl World {
 
     /// A new object of this session, with nothing in its storage.
     pub fn object(&self, session: &str) -> Object {
+        self.object_of(TENANT, session)
+    }
+
+    /// A new object of a tenant's session.
+    pub fn object_of(&self, tenant: &str, session: &str) -> Object {
         let caller = Caller {
             project: None,
-            tenant: TenantId::parse(TENANT).expect("it is one"),
+            tenant: TenantId::parse(tenant).expect("it is one"),
             user: None,
             session: SessionId::parse(session).expect("it is one"),
         };

@@ -1,0 +1,567 @@
+//! What must hold after every step of a run: the invariants, looked at from outside.
+//!
+//! Owns what was ever durable and what was ever visible. It reads what would survive an end at this
+//! instant, never what the code under test says of itself.
+
+use super::chance::Chance;
+use super::sites::Site;
+use super::turns::{Kind, Turn};
+use crate::support::{Client, Object, World, lines_of};
+use futures_executor::block_on;
+use sha2::{Digest, Sha256};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use steadfast::store::sqlite::NativeSqlite;
+use steadfast::store::{EventRecord, LogHome, LogRow, Run, Section, SqlStore, Status, Store};
+use steadfast::tasks::research::APPROVAL;
+use steadfast::wire::line;
+
+const ALL: u32 = 100_000;
+/// Bytes of one read of a follower: a page of full commits.
+const MOST_UNREAD: usize = 4 << 20;
+
+/// One session of a run, and where its object is.
+#[derive(Clone)]
+pub struct Seat {
+    /// The object.
+    pub object: Object,
+    /// `<tenant>:<session>`.
+    pub key: String,
+    /// Its tenant.
+    pub tenant: &'static str,
+    /// Its id.
+    pub session: &'static str,
+}
+
+/// A client that is watched.
+struct Watched {
+    client: Client,
+    seat: usize,
+    after: i64,
+    read: usize,
+    tail: Vec<u8>,
+    next: u64,
+}
+
+/// A run as one store was seen to have it.
+#[derive(Clone)]
+struct Seen {
+    run: Run,
+    rows: Vec<LogRow>,
+    lines: Vec<String>,
+    /// The hash of all lines up to each.
+    chain: Vec<[u8; 32]>,
+    event: Option<EventRecord>,
+    /// Its lines are to be read in this store.
+    is_here: bool,
+    /// Read in D1.
+    is_durable_only: bool,
+}
+
+#[derive(Default)]
+struct View {
+    changes: u64,
+    turn_count: u64,
+    runs: BTreeMap<String, Seen>,
+}
+
+/// The oracle of one run. Clones share it.
+#[derive(Clone)]
+pub struct Oracle(Rc<Inner>);
+
+struct Inner {
+    world: World,
+    chance: Chance,
+    seats: Vec<Seat>,
+    turns: Rc<RefCell<BTreeMap<String, Turn>>>,
+    objects: Vec<RefCell<View>>,
+    durable: RefCell<View>,
+    watched: RefCell<Vec<Watched>>,
+    /// By run: the hash of the visible prefix at each seq that anyone ever saw.
+    visible: RefCell<BTreeMap<String, BTreeMap<u64, [u8; 32]>>>,
+    keys: RefCell<BTreeMap<String, String>>,
+    states: RefCell<BTreeSet<u64>>,
+    deleted: RefCell<BTreeSet<String>>,
+    rows: Cell<u64>,
+}
+
+impl Oracle {
+    /// The oracle of these sessions.
+    pub fn new(
+        world: &World,
+        chance: &Chance,
+        seats: &[Seat],
+        turns: Rc<RefCell<BTreeMap<String, Turn>>>,
+    ) -> Self {
+        let oracle = Oracle(Rc::new(Inner {
+            world: world.clone(),
+            chance: chance.clone(),
+            seats: seats.to_vec(),
+            turns,
+            objects: seats.iter().map(|_| RefCell::default()).collect(),
+            durable: RefCell::default(),
+            watched: RefCell::default(),
+            visible: RefCell::default(),
+            keys: RefCell::default(),
+            states: RefCell::default(),
+            deleted: RefCell::default(),
+            rows: Cell::new(0),
+        }));
+        oracle.watch_tenants();
+        oracle
+    }
+
+    /// Watches what a client is given from behind `after` on.
+    pub fn watch(&self, client: &Client, seat: usize, after: i64) {
+        self.0.watched.borrow_mut().push(Watched {
+            client: client.clone(),
+            seat,
+            after,
+            read: 0,
+            tail: Vec::new(),
+            next: u64::try_from(after.saturating_add(1)).unwrap_or(0),
+        });
+    }
+
+    /// A client was told which run its key is.
+    pub fn is_accepted(&self, seat: usize, key: &str, execution_id: &str) {
+        let name = format!("{} {key}", self.0.seats[seat].key);
+        let mut keys = self.0.keys.borrow_mut();
+        let known = keys.entry(name).or_insert_with(|| execution_id.to_owned());
+        assert_eq!(known, execution_id, "I8: one key, two runs");
+    }
+
+    /// The session is erased from here on.
+    pub fn is_deleted(&self, seat: usize) {
+        let key = self.0.seats[seat].key.clone();
+        self.0.deleted.borrow_mut().insert(key);
+    }
+
+    /// How many states were seen: what stands where, coarsely.
+    pub fn states(&self) -> BTreeSet<u64> {
+        self.0.states.borrow().clone()
+    }
+
+    /// How many log rows the sessions' objects hold, at most.
+    pub fn rows(&self) -> u64 {
+        self.0.rows.get()
+    }
+
+    /// Looks at all that has changed.
+    pub fn check(&self) {
+        let mut has_changed = false;
+        for (at, seat) in self.0.seats.iter().enumerate() {
+            let changes = seat.object.changes();
+            if self.0.objects[at].borrow().changes != changes {
+                self.check_object(at, changes);
+                has_changed = true;
+            }
+        }
+        let changes = self.0.world.d1.changes();
+        if self.0.durable.borrow().changes != changes {
+            self.check_d1(changes);
+            has_changed = true;
+        }
+        let mut watched = std::mem::take(&mut *self.0.watched.borrow_mut());
+        for one in &mut watched {
+            has_changed |= self.read_on(one);
+        }
+        watched.append(&mut self.0.watched.borrow_mut());
+        self.0.watched.replace(watched);
+        if has_changed {
+            self.note_state();
+        }
+    }
+
+    fn turn_of(&self, run: &Run) -> Option<Turn> {
+        let name = run.key.as_deref()?.strip_prefix("key-")?;
+        self.0.turns.borrow().get(name).cloned()
+    }
+
+    fn check_object(&self, at: usize, changes: u64) {
+        let seat = &self.0.seats[at];
+        let (database, alarm) = seat.object.durable();
+        let mut view = self.0.objects[at].borrow_mut();
+        let now = read(database, Section::Object, &seat.key);
+        self.compare(seat, &mut view, now);
+        view.changes = changes;
+        // I11: what has to go on is looked at again.
+        let open = view.runs.values().find(|seen| {
+            let status = seen.run.state.status;
+            matches!(status, Status::Queued | Status::Running)
+        });
+        let is_excused = self.0.chance.has(Site::AlarmLost) || seat.object.has_given_up();
+        // Storage that is being copied from D1 is nothing before its session's row is there.
+        let is_whole = view.turn_count > 0;
+        assert!(
+            !is_whole || open.is_none() || alarm.is_some() || is_excused,
+            "I11: {} is open and no alarm is set",
+            seat.key
+        );
+        let rows = view.runs.values().map(|seen| seen.rows.len() as u64).sum();
+        self.0.rows.set(self.0.rows.get().max(rows));
+    }
+
+    fn check_d1(&self, changes: u64) {
+        let database = self.0.world.d1.database();
+        let mut view = self.0.durable.borrow_mut();
+        for seat in &self.0.seats {
+            let mut part = View {
+                runs: view.of(&seat.key),
+                ..View::default()
+            };
+            let now = read(database.clone(), Section::D1, &seat.key);
+            self.compare(seat, &mut part, now);
+            view.runs.append(&mut part.runs);
+        }
+        view.changes = changes;
+    }
+
+    /// What one store has now, beside what it had.
+    fn compare(&self, seat: &Seat, view: &mut View, (turn_count, now): (u64, Vec<Seen>)) {
+        let is_erased = self.0.deleted.borrow().contains(&seat.key);
+        let is_lost = self.0.chance.has(Site::StorageLost);
+        assert!(
+            turn_count >= view.turn_count || is_lost,
+            "a turn index would be used again: {} behind {}",
+            turn_count,
+            view.turn_count
+        );
+        view.turn_count = turn_count;
+        let before = std::mem::take(&mut view.runs);
+        for seen in now {
+            let run_id = seen.run.run_id.clone();
+            if let Some(was) = before.get(&run_id) {
+                let is_same = was.run == seen.run && was.rows.len() == seen.rows.len();
+                if !is_same && !is_lost {
+                    check_went_on(was, &seen);
+                }
+                if !is_same {
+                    self.check_run(seat, &seen);
+                }
+            } else {
+                self.check_run(seat, &seen);
+            }
+            view.runs.insert(run_id, seen);
+        }
+        for run_id in before.keys() {
+            assert!(
+                view.runs.contains_key(run_id) || is_erased || is_lost,
+                "{run_id} is gone"
+            );
+        }
+    }
+
+    /// What holds of a run wherever and whenever it is read.
+    fn check_run(&self, seat: &Seat, seen: &Seen) {
+        let (run, log) = (&seen.run, seen.lines.concat());
+        let at = &run.run_id;
+        if !seen.is_here || seen.lines.is_empty() {
+            return;
+        }
+        // I9: what a transition says of the log is in the log.
+        assert!(
+            run.state.line_count <= seen.lines.len() as u64,
+            "I9: {at} says {} lines and has {}",
+            run.state.line_count,
+            seen.lines.len()
+        );
+        let mut epoch = 0;
+        for row in &seen.rows {
+            assert!(
+                row.epoch >= epoch,
+                "I5: {at}: epoch {} behind {epoch}",
+                row.epoch
+            );
+            epoch = row.epoch;
+        }
+        assert!(epoch <= run.epoch, "I5: {at}: a row of a later epoch");
+        match run.state.status.is_terminal() {
+            // I6: one ending, the last line.
+            true => drop(lines_of(&log)),
+            false => {
+                let kinds = seen
+                    .lines
+                    .iter()
+                    .filter_map(|line| line::parse_kind_and_data(line.trim_end()));
+                let mut kinds = kinds.map(|(kind, _)| kind.to_owned());
+                assert!(
+                    !kinds.any(|kind| line::is_terminal(&kind)),
+                    "I6: {at} is open and has an ending: {log}"
+                );
+            }
+        }
+        self.check_visible(seen);
+        let Some(turn) = self.turn_of(run) else {
+            return;
+        };
+        self.check_order(seat, &turn, seen, &log);
+    }
+
+    /// I1, I2: every prefix that anyone saw is still there, as it was.
+    fn check_visible(&self, seen: &Seen) {
+        let visible = self.0.visible.borrow();
+        let Some(visible) = visible.get(&seen.run.run_id) else {
+            return;
+        };
+        // D1, and storage that was lost, come to have the rest.
+        let is_behind = seen.is_durable_only || self.0.chance.has(Site::StorageLost);
+        let last = match is_behind {
+            true => visible.range(..seen.chain.len() as u64).next_back(),
+            false => visible.iter().next_back(),
+        };
+        let Some((seq, hash)) = last else { return };
+        let at = usize::try_from(*seq).expect("it is small");
+        assert_eq!(
+            seen.chain.get(at),
+            Some(hash),
+            "I1: {} was seen up to line {seq}, and is not the same any more",
+            seen.run.run_id
+        );
+    }
+
+    /// I3: the upstream's order.
+    fn check_order(&self, seat: &Seat, turn: &Turn, seen: &Seen, log: &str) {
+        let (Kind::Sandbox, Some(script)) = (turn.kind, &turn.script) else {
+            return;
+        };
+        if turn.is_swapped() {
+            let mut once = BTreeSet::new();
+            for text in &seen.lines {
+                let body = text.split_once(',').map(|(_, body)| body.to_owned());
+                assert!(once.insert(body), "I2: twice: {text}{log}");
+            }
+            return;
+        }
+        let whole = script.log(seat.tenant, seat.session, seen.run.turn_index);
+        let told = without_ending(&seen.lines).concat();
+        assert!(
+            whole.starts_with(&told),
+            "I3: {told} is no prefix of {whole}"
+        );
+    }
+
+    /// What a client was given since the last look.
+    fn read_on(&self, one: &mut Watched) -> bool {
+        let received = one.client.received();
+        if received == one.read {
+            return false;
+        }
+        assert!(
+            received - one.read <= MOST_UNREAD,
+            "I12: {received} bytes at once"
+        );
+        one.tail.extend(one.client.received_behind(one.read));
+        one.read = received;
+        let run_id = one.client.execution_id().expect("lines are a run's");
+        while let Some(end) = one.tail.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = one.tail.drain(..=end).collect();
+            let line = String::from_utf8(line).expect("a line is UTF-8");
+            if line.trim_end() != line::HEARTBEAT {
+                self.is_visible(one.seat, &run_id, one.next, &line);
+                one.next += 1;
+            }
+        }
+        self.0.chance.note(|| {
+            let behind = one.next.checked_sub(1);
+            format!("{run_id} read behind {} up to {behind:?}", one.after)
+        });
+        true
+    }
+
+    /// I1: durable before visible, at the same place, in the same bytes.
+    fn is_visible(&self, seat: usize, run_id: &str, seq: u64, line: &str) {
+        let (object, durable) = (self.0.objects[seat].borrow(), self.0.durable.borrow());
+        let place = usize::try_from(seq).expect("it is small");
+        let of = |view: &View| {
+            let seen = view.runs.get(run_id)?;
+            Some((seen.lines.get(place)?.clone(), *seen.chain.get(place)?))
+        };
+        let found = of(&object).or_else(|| of(&durable));
+        let Some((stored, chain)) = found else {
+            panic!("I1: line {seq} of {run_id} was visible before it was durable: {line}");
+        };
+        assert_eq!(stored, line, "I1, I2: line {seq} of {run_id}");
+        let mut visible = self.0.visible.borrow_mut();
+        let known = visible.entry(run_id.to_owned()).or_default();
+        let known = known.entry(seq).or_insert(chain);
+        assert_eq!(*known, chain, "I2: two histories of {run_id} up to {seq}");
+    }
+
+    /// I10: no statement of one session names another.
+    fn watch_tenants(&self) {
+        let keys: Vec<String> = self.0.seats.iter().map(|seat| seat.key.clone()).collect();
+        if keys.len() < 2 {
+            return;
+        }
+        self.0.world.d1.watch(move |_, batch| {
+            let params: Vec<String> = batch
+                .iter()
+                .map(|statement| format!("{:?}", statement.params))
+                .collect();
+            let names = |key: &str| {
+                let (alone, joined) = (format!("\"{key}\""), format!("\"{key}:"));
+                let mut all = params.iter();
+                all.any(|text| text.contains(&alone) || text.contains(&joined))
+            };
+            let named = keys.iter().filter(|key| names(key)).count();
+            assert!(named <= 1, "I10: {params:?}");
+        });
+    }
+
+    fn note_state(&self) {
+        let mut hasher = DefaultHasher::new();
+        for (at, seat) in self.0.seats.iter().enumerate() {
+            let view = self.0.objects[at].borrow();
+            for seen in view.runs.values() {
+                let state = &seen.run.state;
+                state.status.name().hash(&mut hasher);
+                state.attempts.len().min(3).hash(&mut hasher);
+                seen.run.epoch.min(4).hash(&mut hasher);
+                seen.lines.len().min(16).hash(&mut hasher);
+                seen.run.cancel.is_some().hash(&mut hasher);
+                let there = self.0.durable.borrow();
+                let there = there
+                    .runs
+                    .get(&seen.run.run_id)
+                    .map(|seen| seen.lines.len());
+                there.map(|lines| lines.min(16)).hash(&mut hasher);
+            }
+            seat.object.life().is_some().hash(&mut hasher);
+            seat.object.alarm().is_some().hash(&mut hasher);
+        }
+        for one in self.0.watched.borrow().iter() {
+            (one.next.min(16), one.client.is_over()).hash(&mut hasher);
+        }
+        self.0.states.borrow_mut().insert(hasher.finish());
+    }
+
+    /// The last lines that anyone could come to see, by run.
+    pub fn runs(&self) -> Vec<(Run, String)> {
+        let durable = self.0.durable.borrow();
+        let runs = durable.runs.values();
+        runs.map(|seen| (seen.run.clone(), seen.lines.concat()))
+            .collect()
+    }
+}
+
+impl View {
+    /// The runs of one session.
+    fn of(&mut self, key: &str) -> BTreeMap<String, Seen> {
+        let own = format!("{key}:");
+        let (mine, others) = std::mem::take(&mut self.runs)
+            .into_iter()
+            .partition(|(run_id, _)| run_id.starts_with(&own));
+        self.runs = others;
+        mine
+    }
+}
+
+/// A log's lines without its ending, nor the error that belongs to one.
+pub fn without_ending(lines: &[String]) -> &[String] {
+    let kind =
+        |line: &String| line::parse_kind_and_data(line.trim_end()).map(|(kind, _)| kind.to_owned());
+    let Some((last, rest)) = lines.split_last() else {
+        return lines;
+    };
+    match kind(last).as_deref() {
+        Some("session.run.failed") => rest.split_last().map_or(rest, |(_, rest)| rest),
+        Some("error") => rest,
+        Some(kind) if line::is_terminal(kind) => rest,
+        Some(_) | None => lines,
+    }
+}
+
+/// I5, I6, I7, I9: a run goes on, and never back.
+fn check_went_on(was: &Seen, now: &Seen) {
+    let (before, after) = (&was.run, &now.run);
+    let at = &after.run_id;
+    assert!(after.epoch >= before.epoch, "I5: {at}: an epoch fell");
+    assert!(after.rev >= before.rev, "I5: {at}: a rev fell");
+    let rank = |status: Status| match status {
+        Status::Queued => 0,
+        Status::Running | Status::Suspended => 1,
+        Status::Completed | Status::Failed | Status::Cancelled => 2,
+    };
+    let (from, to) = (before.state.status, after.state.status);
+    assert!(rank(to) >= rank(from), "I6: {at}: {from:?}, then {to:?}");
+    if from.is_terminal() {
+        assert_eq!(before.state, after.state, "I6: {at} changed behind its end");
+    }
+    assert!(
+        after.state.line_count >= before.state.line_count,
+        "I9: {at}: {} lines, then {}",
+        before.state.line_count,
+        after.state.line_count
+    );
+    let stays = !now.is_here || now.chain.starts_with(&was.chain);
+    assert!(
+        stays,
+        "I1: {at} lost lines:\n{:?}\n{:?}",
+        was.lines, now.lines
+    );
+    if was.event.is_some() {
+        assert_eq!(was.event, now.event, "I7: {at}: an event changed");
+    }
+}
+
+fn read(database: NativeSqlite, section: Section, key: &str) -> (u64, Vec<Seen>) {
+    let store = SqlStore::new(database, section);
+    let reading = async {
+        if !store.has_schema().await? {
+            return Ok((0, Vec::new()));
+        }
+        let session = store.session(key).await?;
+        let mut all = Vec::new();
+        for run in store.runs(key, 0, ALL).await? {
+            let rows = store.log(&run.run_id, 0, ALL).await?;
+            let mut next = 0;
+            for row in &rows {
+                assert_eq!(
+                    row.first_seq, next,
+                    "I2: a gap or an overlap in {}",
+                    run.run_id
+                );
+                next = row.next_seq();
+            }
+            let lines: Vec<String> = rows
+                .iter()
+                .flat_map(|row| row.lines.split_inclusive('\n'))
+                .map(str::to_owned)
+                .collect();
+            let event = store.event(&run.run_id, APPROVAL).await?;
+            let home = match section {
+                Section::Object => LogHome::Object,
+                Section::D1 => LogHome::D1,
+            };
+            all.push(Seen {
+                is_here: run.log_home == home,
+                is_durable_only: section == Section::D1,
+                chain: chain(&lines),
+                run,
+                rows,
+                lines,
+                event,
+            });
+        }
+        let count = session.map_or(0, |session| session.turn_count);
+        Ok::<_, steadfast::store::Error>((count, all))
+    };
+    block_on(reading).expect("the database answers")
+}
+
+fn chain(lines: &[String]) -> Vec<[u8; 32]> {
+    let mut last = [0; 32];
+    let mut all = Vec::with_capacity(lines.len());
+    for line in lines {
+        last = Sha256::new()
+            .chain_update(last)
+            .chain_update(line)
+            .finalize()
+            .into();
+        all.push(last);
+    }
+    all
+}

@@ -1,0 +1,361 @@
+//! One run: a world with its sessions, its people and its faults, from a seed to rest.
+//!
+//! Owns the order: faults for a while, then calm, then what must have come about. A run is a function of
+//! its seed alone.
+
+use super::chance::Chance;
+use super::faults;
+use super::oracle::{Oracle, Seat, without_ending};
+use super::people::People;
+use super::sites::{Counts, Site};
+use super::turns::{Kind, Turn, asked_for};
+use crate::support::{World, assert_shipped};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use steadfast::caps;
+use steadfast::session::Command;
+use steadfast::store::{Run, Status};
+use steadfast::wire::line;
+
+/// How long after the last fault everything must be over, in ms: an alarm, a lost one's sweep, the
+/// longest back-off, a full D1's retry, and a task's waits.
+const LIVENESS_MS: u64 = 20 * 60 * 1000;
+/// The longest a run may take to come to rest behind that: what was asked for late.
+const REST_MS: u64 = 15 * 60 * 1000;
+/// An alarm as far away is retention's.
+const FAR_MS: i64 = 20 * caps::DAY_MS as i64;
+
+/// What a run came to.
+pub struct Ran {
+    /// What happened how often.
+    pub counts: Counts,
+    /// What happened, in order.
+    pub trace: Vec<String>,
+    /// The states that were seen.
+    pub states: BTreeSet<u64>,
+    /// Turns that were accepted.
+    pub turns: usize,
+}
+
+/// Who sits where in a run.
+const PLACES: [(&str, &str); 3] = [("acme", "s"), ("other", "s"), ("acme", "t")];
+
+struct Scene {
+    world: World,
+    chance: Chance,
+    seats: Rc<Vec<Seat>>,
+    turns: Rc<RefCell<BTreeMap<String, Turn>>>,
+    oracle: Oracle,
+    people: People,
+}
+
+/// Runs one seed. `tell` is given the run's dice before anything can fail.
+pub fn run(seed: u64, tell: impl FnOnce(&Chance)) -> Ran {
+    let world = World::new(seed);
+    let chance = Chance::new(seed, &world);
+    tell(&chance);
+    let mut scene = Scene::new(world, chance);
+    scene.people();
+    scene.run_faults();
+    scene.run_calm();
+    scene.check_rest();
+    let mut trace = scene.chance.trace();
+    trace.extend(
+        scene
+            .oracle
+            .runs()
+            .into_iter()
+            .map(|(run, log)| format!("{run:?}\n{log}")),
+    );
+    Ran {
+        counts: scene.chance.counts(),
+        states: scene.oracle.states(),
+        turns: scene.turns.borrow().len(),
+        trace,
+    }
+}
+
+impl Scene {
+    fn new(world: World, chance: Chance) -> Self {
+        faults::draw(&chance);
+        if chance.percent(6) {
+            chance.allow(Site::StorageLost, 100, &[10_000]);
+        }
+        let count = match chance.has(Site::StorageLost) {
+            true => 1,
+            false => 1 + chance.place(PLACES.len()),
+        };
+        let seat = |(tenant, session): &(&'static str, &'static str)| {
+            let object = world.object_of(tenant, session);
+            Seat {
+                key: object.session_key(),
+                object,
+                tenant,
+                session,
+            }
+        };
+        let seats: Rc<Vec<Seat>> = Rc::new(PLACES[..count].iter().map(seat).collect());
+        let turns: Rc<RefCell<BTreeMap<String, Turn>>> = Rc::default();
+        let oracle = Oracle::new(&world, &chance, &seats, Rc::clone(&turns));
+        let people = People {
+            world: world.clone(),
+            chance: chance.clone(),
+            oracle: oracle.clone(),
+            seats: Rc::clone(&seats),
+            turns: Rc::clone(&turns),
+            busy: Rc::default(),
+            cancelled: Rc::default(),
+            emitted: Rc::default(),
+        };
+        Scene {
+            world,
+            chance,
+            seats,
+            turns,
+            oracle,
+            people,
+        }
+    }
+
+    fn objects(&self) -> Vec<crate::support::Object> {
+        self.seats.iter().map(|seat| seat.object.clone()).collect()
+    }
+
+    /// Everybody takes their place.
+    fn people(&mut self) {
+        let (world, chance) = (&self.world, &self.chance);
+        world.set("UPSTREAM", "sandbox,openai-chat,speller,task:errand");
+        faults::settings(world, chance);
+        let objects = self.objects();
+        let known = Rc::clone(&self.turns);
+        world.upstream.play_each(move |body| {
+            let turns = known.borrow();
+            asked_for(body, &turns).and_then(|turn| turn.script.clone())
+        });
+        faults::install(world, chance, &objects);
+        faults::operate(world, chance, &objects);
+        let mut errands = 1;
+        for seat in 0..self.seats.len() {
+            let count = 1 + chance.place(3);
+            let names = (0..count).map(|n| format!("{seat}x{n}"));
+            let turns: Vec<Turn> = names.map(|name| self.draw(&name, &mut errands)).collect();
+            for turn in &turns {
+                let mut all = self.turns.borrow_mut();
+                all.insert(turn.name.clone(), turn.clone());
+            }
+            let deletes = chance.percent(8) && !chance.has(Site::StorageLost);
+            self.people.user(seat, turns, deletes);
+        }
+        let seats = Rc::clone(&self.seats);
+        faults::sweep(world, chance, move |run_id| poke(&seats, run_id));
+    }
+
+    fn draw(&self, name: &str, errands: &mut u32) -> Turn {
+        let kind = match self.chance.below(20) {
+            _ if self.chance.has(Site::StorageLost) => Kind::Sandbox,
+            0..=11 => Kind::Sandbox,
+            12..=14 => Kind::Chat,
+            15..=17 => Kind::Own,
+            _ if *errands == 0 => Kind::Sandbox,
+            _ => {
+                *errands -= 1;
+                Kind::Errand
+            }
+        };
+        Turn::draw(name, kind, &self.chance)
+    }
+
+    /// Goes on until `until` or until nobody is busy, with a look after every step.
+    fn run_until_done(&self, until: i64) {
+        let oracle = self.oracle.clone();
+        let busy: Rc<Cell<usize>> = Rc::clone(&self.people.busy);
+        self.world.sim.run_while(until, || {
+            oracle.check();
+            busy.get() > 0
+        });
+    }
+
+    fn run_for(&self, ms: u64) {
+        let until = self.world.sim.now().saturating_add_unsigned(ms);
+        let oracle = self.oracle.clone();
+        self.world.sim.run_while(until, || {
+            oracle.check();
+            true
+        });
+    }
+
+    fn run_faults(&self) {
+        let ms = self.chance.within(5_000, 120_000);
+        let until = self.world.sim.now().saturating_add_unsigned(ms);
+        if self.chance.has(Site::StorageLost) {
+            let lost = self.chance.within(100, ms);
+            let at = self.world.sim.now().saturating_add_unsigned(lost);
+            self.run_until_done(at);
+            self.chance.met(Site::StorageLost);
+            self.seats[0].object.lose_storage();
+        }
+        self.run_until_done(until);
+    }
+
+    fn run_calm(&self) {
+        self.chance.calm();
+        self.world.d1.heal();
+        self.world.upstream.heal();
+        let until = self.world.sim.now().saturating_add_unsigned(LIVENESS_MS);
+        self.run_until_done(until);
+        assert_eq!(self.people.busy.get(), 0, "L1, L2: somebody waits for ever");
+        if self.chance.counts().of(Site::AlarmLost) > 0 {
+            // Of a finished turn D1 may know nothing yet: only a call finds out that its alarm is lost.
+            for seat in self.seats.iter() {
+                seat.object.ask(Command::Session);
+            }
+        }
+        self.run_for(REST_MS);
+    }
+
+    /// What must have come about.
+    fn check_rest(&self) {
+        self.oracle.check();
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let turns = self.turns.borrow();
+        for asked in self.world.upstream.asked() {
+            let turn = asked_for(&asked.body, &turns).expect("whatever is asked is a turn's");
+            if turn.kind == Kind::Sandbox {
+                let ids = names.entry(turn.name.clone()).or_default();
+                ids.insert(asked.execution_id);
+            }
+        }
+        // I4: one prompt.
+        for (name, ids) in &names {
+            assert_eq!(ids.len(), 1, "I4: {name} was asked as {ids:?}");
+        }
+        for (run, log) in self.oracle.runs() {
+            self.check_run(&run, &log);
+        }
+        for seat in self.seats.iter() {
+            self.check_seat(seat);
+        }
+        assert_eq!(
+            self.world.sweep(),
+            [] as [&str; 0],
+            "the cron has work left"
+        );
+    }
+
+    fn check_seat(&self, seat: &Seat) {
+        let dump = self.world.dump(&seat.object);
+        if dump
+            .session
+            .as_ref()
+            .is_none_or(|session| session.deleted_at.is_some())
+        {
+            return;
+        }
+        if seat.object.dump().session.is_some() {
+            assert_shipped(&self.world, &seat.object);
+        }
+        // L3: nothing is to be done any more.
+        let left = seat.object.alarm().map(|at| at - self.world.sim.now());
+        assert!(
+            left.is_none_or(|left| left > FAR_MS),
+            "L3: {} has an alarm in {left:?} ms",
+            seat.key
+        );
+    }
+
+    fn check_run(&self, run: &Run, log: &str) {
+        let at = &run.run_id;
+        let Some(name) = run.key.as_deref().and_then(|key| key.strip_prefix("key-")) else {
+            panic!("{at} has no key");
+        };
+        let turns = self.turns.borrow();
+        let turn = &turns[name];
+        assert!(
+            run.state.status.is_terminal(),
+            "L1: {at} is {:?}",
+            run.state.status
+        );
+        let asked = self.world.upstream.asked();
+        let prompts = asked
+            .iter()
+            .filter(|asked| asked_for(&asked.body, &turns).is_some_and(|known| known.name == name))
+            .count();
+        let attempts = run.state.attempts.len();
+        match turn.kind {
+            Kind::Chat => assert!(
+                prompts <= attempts,
+                "I4: {prompts} prompts of {at} in {attempts} attempts"
+            ),
+            Kind::Sandbox => assert_eq!(attempts, 1, "{at}: {:?}", run.state.attempts),
+            Kind::Own | Kind::Errand => {}
+        }
+        match run.state.status {
+            Status::Completed => check_text(turn, run, log),
+            Status::Cancelled => {
+                let asked = self.people.cancelled.borrow().contains(at);
+                assert!(asked, "{at} was cancelled by nobody");
+            }
+            _ => {
+                let error = run.state.last_error.as_ref().expect("it says why");
+                assert!(
+                    self.explains(turn, &error.code),
+                    "{at} failed with {} for no reason: {}",
+                    error.code,
+                    error.message
+                );
+            }
+        }
+    }
+
+    /// Whether a failure has a cause in this run.
+    fn explains(&self, turn: &Turn, code: &str) -> bool {
+        let counts = self.chance.counts();
+        let had = |sites: &[Site]| sites.iter().any(|site| counts.of(*site) > 0);
+        match code {
+            // Attempts and starts have budgets; a crash costs a start that can't be resumed.
+            "upstream_unavailable" => counts.faults() > 0,
+            "upstream_rejected" => had(&[Site::Redirect]),
+            code => turn.fails.contains(&code),
+        }
+    }
+}
+
+/// The last attempt's text is the turn's.
+fn check_text(turn: &Turn, run: &Run, log: &str) {
+    let lines: Vec<String> = log.split_inclusive('\n').map(str::to_owned).collect();
+    let mut text = String::new();
+    for line in without_ending(&lines) {
+        let Some((kind, data)) = line::parse_kind_and_data(line.trim_end()) else {
+            continue;
+        };
+        let data: serde_json::Value = serde_json::from_str(data).expect("data is JSON");
+        match kind {
+            "session.run.restarted" => text.clear(),
+            "message.part.updated" => text += data["delta"].as_str().unwrap_or_default(),
+            "result" => text = data["finalText"].as_str().unwrap_or_default().to_owned(),
+            _ => {}
+        }
+    }
+    let is_known = match turn.is_swapped() {
+        true => turn.texts.iter().any(|known| known.len() >= text.len()),
+        false => turn.texts.contains(&text),
+    };
+    assert!(
+        is_known,
+        "{}: {text:?} is none of {:?}",
+        run.run_id, turn.texts
+    );
+}
+
+fn poke(seats: &[Seat], run_id: &str) {
+    for seat in seats {
+        let index = run_id
+            .strip_prefix(&seat.key)
+            .and_then(|rest| rest.strip_prefix(':'))
+            .and_then(|index| index.parse().ok());
+        if let Some(index) = index {
+            seat.object.ask(Command::Poke(index));
+        }
+    }
+}

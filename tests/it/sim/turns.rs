@@ -1,0 +1,178 @@
+//! The turns of a run: what each asks, and what its upstream is to say.
+//!
+//! Owns the expectation, as literals made beside the code under test. Every text is of one turn alone, so
+//! that whatever comes to a wrong place is seen.
+
+use super::chance::Chance;
+use super::sites::Site;
+use crate::support::{ERRAND, SPELLER, Script, Trick, errand_answer, submit};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use steadfast::wire::request::Submit;
+
+/// Texts that scripts hold for the life of the process; the same few for every run.
+static KEPT: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+
+fn keep(text: String) -> &'static str {
+    let mut kept = KEPT.lock().expect("nobody panics with it");
+    if let Some(known) = kept.get(text.as_str()) {
+        return known;
+    }
+    let text: &'static str = Box::leak(text.into_boxed_str());
+    kept.insert(text);
+    text
+}
+
+/// Who answers a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The sandbox: resumable.
+    Sandbox,
+    /// Chat completions: nothing can be resumed.
+    Chat,
+    /// The deployment's own upstream.
+    Own,
+    /// A durable task.
+    Errand,
+}
+
+/// One turn.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Its name in a run, which its message holds.
+    pub name: String,
+    /// Who answers.
+    pub kind: Kind,
+    /// What is said, where a server plays a script.
+    pub script: Option<Script>,
+    /// Its text, when it completes: one of these.
+    pub texts: Vec<String>,
+    /// Why it may fail without any fault of the platform: codes.
+    pub fails: Vec<&'static str>,
+}
+
+impl Turn {
+    /// A turn of this name, drawn.
+    pub fn draw(name: &str, kind: Kind, chance: &Chance) -> Self {
+        let mut turn = Turn {
+            name: name.to_owned(),
+            kind,
+            script: None,
+            texts: Vec::new(),
+            fails: Vec::new(),
+        };
+        match kind {
+            Kind::Own => turn.texts.push(turn.message()),
+            Kind::Errand => {
+                turn.texts.extend([true, false].map(errand_answer));
+            }
+            Kind::Sandbox | Kind::Chat => turn.write(chance),
+        }
+        turn
+    }
+
+    fn write(&mut self, chance: &Chance) {
+        let count = chance.place(12);
+        let deltas: Vec<String> = (0..=count).map(|n| format!("{}.{n} ", self.name)).collect();
+        let frame = |delta: &String| {
+            let data = format!(r#"{{"part":{{"id":"p1","type":"text"}},"delta":"{delta}"}}"#);
+            let data = keep(data);
+            ("message.part.updated", data, data)
+        };
+        let mut frames: Vec<_> = deltas.iter().map(frame).collect();
+        if self.kind == Kind::Sandbox {
+            let call = keep(format!(r#"{{"id":"{}","args":[1.0,2e3]}}"#, self.name));
+            frames.insert(chance.place(frames.len()), ("tool.call", call, call));
+            frames.push(("usage", r#"{"inputTokens":7}"#, r#"{"inputTokens":7}"#));
+        }
+        let text = deltas.concat();
+        let mut script = Script {
+            frames,
+            message: keep(serde_json::Value::from(text.as_str()).to_string()),
+            pace_ms: chance.one_of(&[1, 20, 40, 300, 2_000]),
+            fails: None,
+            tricks: Vec::new(),
+        };
+        if self.kind == Kind::Sandbox {
+            self.spoil(&mut script, chance);
+        }
+        self.texts.push(text);
+        self.script = Some(script);
+    }
+
+    fn spoil(&mut self, script: &mut Script, chance: &Chance) {
+        let place = chance.place(script.frames.len());
+        match chance.below(24) {
+            0 => {
+                script.fails = Some("out of luck");
+                self.fails.push("upstream_failed");
+                chance.met(Site::FailsAfterText);
+            }
+            1 => {
+                script.tricks.push(Trick::Swells(place, 3_000_000));
+                self.fails.push("upstream_protocol");
+                chance.met(Site::HugeFrame);
+            }
+            2 | 3 => {
+                script.tricks.push(Trick::Repeats(place));
+                chance.met(Site::FrameRepeated);
+            }
+            4 => {
+                script.tricks.push(Trick::Swaps(place));
+                chance.met(Site::FramesSwapped);
+            }
+            5 => {
+                script.tricks.push(Trick::EndsTwice);
+                chance.met(Site::EndsTwice);
+            }
+            6 => {
+                script.tricks.push(Trick::GoesOn);
+                chance.met(Site::GoesOn);
+            }
+            _ => {}
+        }
+    }
+
+    /// Its user's words; an own upstream spells them.
+    pub fn message(&self) -> String {
+        format!("turn-{}! one two three", self.name)
+    }
+
+    /// The request.
+    pub fn submit(&self) -> Submit {
+        let upstream = match self.kind {
+            Kind::Sandbox => "sandbox".to_owned(),
+            Kind::Chat => "openai-chat".to_owned(),
+            Kind::Own => SPELLER.to_owned(),
+            Kind::Errand => format!("task:{ERRAND}"),
+        };
+        Submit {
+            upstream: Some(upstream),
+            key: Some(format!("key-{}", self.name)),
+            ..submit(&self.message())
+        }
+    }
+
+    /// Whether frames may come in another order than they were sent.
+    pub fn is_swapped(&self) -> bool {
+        let tricks = self.script.iter().flat_map(|script| &script.tricks);
+        tricks
+            .into_iter()
+            .any(|trick| matches!(trick, Trick::Swaps(_)))
+    }
+}
+
+/// The turn that a request's body is about: its own message comes first where a sandbox is asked, and
+/// last in a chat.
+pub fn asked_for<'a>(body: &str, turns: &'a BTreeMap<String, Turn>) -> Option<&'a Turn> {
+    let named = |at: usize| {
+        let rest = &body[at + "turn-".len()..];
+        rest.split('!').next().and_then(|name| turns.get(name))
+    };
+    let is_sandbox = body.starts_with(r#"{"message":"#);
+    let at = match is_sandbox {
+        true => body.find("turn-"),
+        false => body.rfind("turn-"),
+    };
+    at.and_then(named)
+}
