@@ -92,8 +92,8 @@ function clients(random, place, n) {
 
 function sandbox(random, place, n) {
   const script = {
-    lines: integer(random, 50, 180),
-    delayMs: integer(random, 5, 20),
+    lines: integer(random, 30, 110),
+    delayMs: integer(random, 8, 40),
     seed: integer(random, 1, 1_000),
     emojiSplit: random() < 0.3,
     prettyJson: random() < 0.2,
@@ -122,11 +122,11 @@ export function linesOf(script) {
 }
 
 function chat(random, session, place, n) {
-  const words = Array.from({ length: integer(random, 30, 70) }, (_, word) => `word-${word} `);
+  const words = Array.from({ length: integer(random, 20, 45) }, (_, word) => `word-${word} `);
   const chosen = n === 0 ? [CHAT_FAULTS[place % CHAT_FAULTS.length]] : random() < 0.4 ? [pick(random, CHAT_FAULTS)] : [];
-  const starts = chosen.map((name) => ({ [name]: integer(random, 3, 25) }));
+  const starts = chosen.map((name) => ({ [name]: integer(random, 3, 18) }));
   const steps = words.map((say) => ({ say }));
-  const message = scripted(`${session} ${n}`, { steps, delayMs: integer(random, 8, 25), starts });
+  const message = scripted(`${session} ${n}`, { steps, delayMs: integer(random, 8, 40), starts });
   return { message, count: words.length + 4, expected: { words, starts: STARTS } };
 }
 

@@ -26,12 +26,7 @@ class Turn {
     const { session, message, expected } = plan;
     this.record = { runId, session, turnIndex, message, expected, log: null, reads: [] };
     Object.assign(this.record, { submits: [], statuses: [], events: [], wipes: setting.wipes, unfinished: null });
-    this.taken = false;
     this.over = false;
-  }
-
-  get hurry() {
-    return this.setting.stopped;
   }
 
   /** One request on any of the setting's processes, kept in the turn's record. */
@@ -62,7 +57,6 @@ class Turn {
     const options = { method: "POST", path: this.base, headers, body: this.body(message), behave, allowed };
     return this.ask(label, options).then((answer) => {
       this.record.submits.push({ same, ...only(answer, ["status", "code", "executionId"]) });
-      if (same && answer.status === 200) this.taken = true;
       return answer;
     });
   }
@@ -129,6 +123,10 @@ async function mainClient(turn) {
     left = answer.ended === "left";
     if (left && !answer.text.endsWith("\n")) setting.sites.hit("client: leaves in mid-line");
     if (left && plan.alone && main.lines.length > 0 && !turn.wasAlone) await alone(turn);
+    if (answer.status >= 400 && answer.status !== 503 && !answer.allowed.includes(answer.code)) {
+      turn.record.unfinished = `${label} was refused: ${answer.status} ${answer.code}`;
+      return;
+    }
     if (answer.status !== 200) await pause(AGAIN_MS);
   }
 }

@@ -25,8 +25,6 @@ class Setting {
   autopsies = [];
   /** When storage was taken away, by `performance.now()`. */
   wipes = [];
-  /** No new turn is begun. */
-  stopped = false;
   /** Nothing is waited for any more. */
   expired = false;
   /** Turns that would not survive the loss of a storage wait for it. */
@@ -133,10 +131,11 @@ export class Objects extends Setting {
   /** Whether the loss of storage would take nothing but open runs' tails. Nothing may move meanwhile. */
   isShipped() {
     const { runs } = this.d1();
-    return this.turns.every(({ record, taken, over }) => {
+    return this.turns.every(({ record, over }) => {
+      const isTaken = record.reads.some(({ stream, status }) => stream && status === 200);
       const status = runs.get(record.runId)?.status;
       const isOver = over || record.statuses.some(({ status }) => FINAL.includes(status));
-      return isOver ? FINAL.includes(status) : !taken || status !== undefined;
+      return isOver ? FINAL.includes(status) : !isTaken || status !== undefined;
     });
   }
 
