@@ -25,6 +25,8 @@ class Setting {
   autopsies = [];
   /** When storage was taken away, by `performance.now()`. */
   wipes = [];
+  /** Kinds of harm that have not been done yet. */
+  spared = Infinity;
   /** Nothing is waited for any more. */
   expired = false;
   /** Turns that would not survive the loss of a storage wait for it. */

@@ -9,6 +9,7 @@ export const OBJECT_FAULTS = [
   "objects: SIGSTOP, SIGCONT",
   "objects: D1 locked",
   "objects: storage of all objects lost",
+  "objects: sweep",
 ];
 export const PLAIN_FAULTS = [
   "plain: SIGKILL of one workerd",
