@@ -9,6 +9,8 @@ import { LEASE_MS } from "./settings.mjs";
 
 const between = (random, from, to) => from + random() * (to - from);
 
+const pick = (random, all) => all[Math.floor(random() * all.length)];
+
 /** How long the turns that may not lose a storage are waited for; then other harm comes first. */
 const SHIPPED_MS = 15_000;
 
@@ -64,8 +66,8 @@ async function loseStorage(setting) {
   setting.wipes.push(performance.now());
   runtime.deleteObjects();
   await runtime.start();
-  // Alarms are lost with the storage. The sweep leaves a run two minutes of grace; moving its due time back stands for
-  // them, and makes the sweep take the turns whose clients are gone.
+  // Alarms are lost with the storage. The sweep leaves a run a minute of grace; moving its due time back stands for
+  // that minute, and has the sweep take over the turns whose clients are gone.
   await until("the sweep has looked", async () => {
     try {
       await runtime.d1("UPDATE runs SET wake_at = wake_at - 120000 WHERE wake_at IS NOT NULL");
@@ -79,7 +81,7 @@ async function loseStorage(setting) {
   return true;
 }
 
-const either = (setting, random) => setting.runtimes[random() < 0.5 ? 0 : 1];
+const either = (setting, random) => pick(random, setting.runtimes);
 
 const plain = {
   "plain: SIGKILL of one workerd": (setting, random) => either(setting, random).killWorkerdOnly(),
@@ -122,7 +124,7 @@ export async function harm(setting, random, isOver) {
   while (!isOver()) {
     await pause(between(random, 400, 1_500));
     if (isOver()) return;
-    const name = queue.shift() ?? names[Math.floor(random() * names.length)];
+    const name = queue.shift() ?? (random() < 0.9 ? pick(random, names.slice(0, -1)) : last);
     const done = await faults[name](setting, random);
     setting.forgetFinished();
     if (done === false) queue.push(name);

@@ -167,12 +167,13 @@ const deltaOf = (line) => {
   return delta === undefined ? [] : [delta];
 };
 
-/** How many of `all` are not in `some`, counting repeats; up to the end of `some` unless it is to be whole. */
+/** How many of `all` are not in `some`, counting repeats; up to the last one that is, unless it is to be whole. */
 function lessThan(some, all, whole) {
   const left = new Map();
   for (const line of some) left.set(line, (left.get(line) ?? 0) + 1);
   let missing = 0;
-  for (const line of whole ? all : all.slice(0, some.length)) {
+  const until = whole ? all.length : 1 + all.findLastIndex((line) => left.has(line));
+  for (const line of all.slice(0, until)) {
     const count = left.get(line) ?? 0;
     if (count === 0) missing += 1;
     else left.set(line, count - 1);

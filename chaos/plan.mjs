@@ -101,7 +101,8 @@ function sandbox(random, place, n) {
   };
   if (random() < 0.1) script.padBytes = 700;
   const names = Object.keys(FAULTS);
-  const chosen = n === 0 ? [names[place % names.length]] : [];
+  // Twice, for a kill may take the connection that was to suffer the first one.
+  const chosen = n === 0 ? Array(2).fill(names[place % names.length]) : [];
   while (random() < 0.4 && chosen.length < 3) chosen.push(pick(random, names));
   let from = 4;
   for (const name of chosen) {
@@ -123,7 +124,8 @@ export function linesOf(script) {
 
 function chat(random, session, place, n) {
   const words = Array.from({ length: integer(random, 20, 45) }, (_, word) => `word-${word} `);
-  const chosen = n === 0 ? [CHAT_FAULTS[place % CHAT_FAULTS.length]] : random() < 0.4 ? [pick(random, CHAT_FAULTS)] : [];
+  const forced = Array(3).fill(CHAT_FAULTS[place % CHAT_FAULTS.length]);
+  const chosen = n === 0 ? forced : random() < 0.6 ? [pick(random, CHAT_FAULTS)] : [];
   const starts = chosen.map((name) => ({ [name]: integer(random, 3, 18) }));
   const steps = words.map((say) => ({ say }));
   const message = scripted(`${session} ${n}`, { steps, delayMs: integer(random, 8, 40), starts });
