@@ -1,6 +1,6 @@
 # Everything a person runs. The work is done in scripts/; see each file's head.
 
-.PHONY: help setup dev build build-faults build-example test bench bench-runner golden clean
+.PHONY: help setup dev build build-faults build-example test chaos bench bench-runner golden clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -24,6 +24,10 @@ build-example: ## Build the Workers of examples/
 
 test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 	@exec sh scripts/test.sh
+
+chaos: build ## Harm the built Workers for MINUTES (0.5), by SEED, and judge all that was read
+	@sh scripts/build.sh example plain-worker
+	@. scripts/env.sh && exec node --disable-warning=ExperimentalWarning chaos/run.mjs
 
 bench: build ## Measure the built Worker in workerd
 	@. scripts/env.sh && exec node --disable-warning=ExperimentalWarning bench/run.mjs

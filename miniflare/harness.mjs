@@ -228,6 +228,7 @@ export class Runtime {
 
   /** Rows of a statement on D1, through the binding. */
   async d1(sql, ...params) {
+    if (!this.#host) throw new Error("no runtime to ask");
     const id = this.#nextId++;
     const { promise, resolve: done, reject } = Promise.withResolvers();
     this.#waiting.set(id, { resolve: done, reject });

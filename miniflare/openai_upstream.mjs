@@ -72,9 +72,11 @@ export async function answerChatCompletion(body, request, response, upstream) {
   let sent = 0;
   for (const event of eventsOf(script)) {
     if (response.destroyed) return;
-    if (sent === fault.dropAfter) return response.destroy();
-    if (sent === fault.closeAfter) return response.end();
-    if (sent === fault.stallAfter) return;
+    const end = ["stallAfter", "closeAfter", "dropAfter"].find((name) => sent === fault[name]);
+    if (end) upstream.happened(`chat ${end}`);
+    if (end === "dropAfter") return response.destroy();
+    if (end === "closeAfter") return response.end();
+    if (end === "stallAfter") return;
     // Awaited, so that a drop loses nothing that it counts as sent.
     await new Promise((written) => response.write(`data: ${event}\n\n`, written));
     sent += 1;

@@ -173,6 +173,8 @@ export class ScriptedUpstream {
   #executions = new Map();
   #counts = new Map();
   #sockets = new Set();
+  /** How often each kind of fault came to pass, by its name in a script. */
+  faults = new Map();
 
   /** Listens on a free port of the loopback interface. */
   static async start() {
@@ -212,6 +214,11 @@ export class ScriptedUpstream {
   /** The execution ids that were ever asked for whose name begins so. */
   executionsOf(prefix) {
     return [...this.#counts.keys()].filter((id) => id === prefix || id.startsWith(`${prefix}:a`));
+  }
+
+  /** Notes that a fault of a script came to pass. */
+  happened(fault) {
+    this.faults.set(fault, (this.faults.get(fault) ?? 0) + 1);
   }
 
   /** Forgets an execution: from now on it is 410. */
@@ -263,8 +270,12 @@ export class ScriptedUpstream {
       count.starts += 1;
       this.#executions.set(id, new Execution(id, body, script, request.headers["x-input-hash"]));
     } else if (!refused) count.attaches += 1;
-    if (fault.dropBeforeHead) return response.destroy();
+    if (fault.dropBeforeHead) {
+      this.happened("dropBeforeHead");
+      return response.destroy();
+    }
     if (fault.status) {
+      this.happened(fault.startFirst ? "startFirst" : `status ${fault.status}`);
       const headers = fault.retryAfter === undefined ? {} : { "retry-after": String(fault.retryAfter) };
       return response.writeHead(fault.status, { location: `${this.url}/elsewhere`, ...headers }).end();
     }
@@ -281,6 +292,7 @@ export class ScriptedUpstream {
     let next = known + 1;
     if (fault.replayAll) next = 0;
     if (fault.repeatFrames) next = Math.max(0, next - fault.repeatFrames);
+    if (next <= known) this.happened(fault.replayAll ? "replayAll" : "repeatFrames");
     let sent = 0;
     // A socket that is destroyed drops what it has not written yet, so a drop waits for what it counts as sent.
     let written = Promise.resolve();
@@ -291,13 +303,18 @@ export class ScriptedUpstream {
         await pause(fault.commentsMs);
         continue;
       }
-      if (sent === fault.stallAfter) return;
-      if (sent === fault.closeAfter) return response.end();
-      if (sent === fault.dropAfter) return written.then(() => response.destroy());
+      const end = ["stallAfter", "closeAfter", "dropAfter"].find((name) => sent === fault[name]);
+      if (end) this.happened(end);
+      if (end === "stallAfter") return;
+      if (end === "closeAfter") return response.end();
+      if (end === "dropAfter") return written.then(() => response.destroy());
       if (next < execution.available) {
         const bytes = encode(execution.frames[next], execution.script);
         const cut = cutIn(bytes, sent, fault);
-        if (cut !== null) return response.write(bytes.subarray(0, cut), () => response.destroy());
+        if (cut !== null) {
+          this.happened(fault.cutMidFrame === sent ? "cutMidFrame" : "cutMidUtf8");
+          return response.write(bytes.subarray(0, cut), () => response.destroy());
+        }
         const { promise, resolve } = Promise.withResolvers();
         written = promise;
         if (!response.write(bytes, resolve))

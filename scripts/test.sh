@@ -55,4 +55,6 @@ phase "wrangler deploy --dry-run" wrangler deploy --dry-run
 phase "wrangler deploy --dry-run, example" wrangler deploy --dry-run --cwd examples/custom-worker
 phase "wrangler deploy --dry-run, example without objects" wrangler deploy --dry-run --cwd examples/plain-worker
 phase "Worker tests in workerd" node --disable-warning=ExperimentalWarning --test --test-concurrency=2 "miniflare/*.test.mjs"
+phase "the oracle of chaos" node --disable-warning=ExperimentalWarning --test "chaos/*.test.mjs"
+phase "chaos, 30 s" node --disable-warning=ExperimentalWarning chaos/run.mjs
 printf '\n== all passed: %s s\n' "$(($(date +%s) - started))"
