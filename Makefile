@@ -1,6 +1,6 @@
 # Everything a person runs. The work is done in scripts/; see each file's head.
 
-.PHONY: help setup dev build build-faults build-example test bench bench-runner golden clean
+.PHONY: help setup dev build build-faults build-example test fuzz bench bench-runner golden clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -24,6 +24,9 @@ build-example: ## Build the Workers of examples/
 
 test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 	@exec sh scripts/test.sh
+
+fuzz: ## Fuzz the parsers, all or TARGET=, for SECONDS= each (60)
+	@exec sh scripts/fuzz.sh long "$(TARGET)" "$(SECONDS)"
 
 bench: build ## Measure the built Worker in workerd
 	@. scripts/env.sh && exec node --disable-warning=ExperimentalWarning bench/run.mjs
