@@ -16,7 +16,7 @@ TARGETS=$(cd fuzz/fuzz_targets && ls -- *.rs | sed 's/[.]rs$//')
 OUT=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
 HOST=$(rustc --version --verbose | sed -n 's/^host: //p')
 FUZZ_SEED=${FUZZ_SEED:-1}
-FUZZ_RUNS=${FUZZ_RUNS:-2000}
+FUZZ_RUNS=${FUZZ_RUNS:-4000}
 # Beyond this an input says nothing new; marks in it stand for more (fuzz/src/input.rs).
 LIMITS="-max_len=4096 -timeout=20 -rss_limit_mb=1024"
 
@@ -55,11 +55,12 @@ with_cargo_fuzz() {
     cargo +nightly fuzz run --target-dir "$OUT/nightly" "$target" "$grown" "$corpus" -- "$@"
 }
 
-# What cargo-fuzz gives the compiler, without what only a nightly one knows.
+# Target $1, or all; with what cargo-fuzz gives the compiler, but for what only a nightly one knows.
 build() {
     RUSTFLAGS="-D warnings --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table" \
-        cargo build --quiet --locked --release --manifest-path fuzz/Cargo.toml --target "$HOST" --target-dir "$OUT/stable"
+        cargo build --quiet --locked --release --manifest-path fuzz/Cargo.toml --target "$HOST" --target-dir "$OUT/stable" \
+        ${1:+--bin "$1"}
 }
 
 # One target, quiet unless it fails; the number of executions is libFuzzer's own.
@@ -68,10 +69,10 @@ short_run() {
     files=$(ls "fuzz/corpus/$1" | wc -l)
     fresh=$OUT/short/$1
     rm -rf "$fresh"
-    if run "$1" "$fresh" -seed="$FUZZ_SEED" -runs=$((files + FUZZ_RUNS)) >"$log" 2>&1; then
-        printf '%-15s %s\n' "$1" "$(sed -n 's/^Done/done/p' "$log")"
+    if run "$1" "$fresh" -print_final_stats=1 -seed="$FUZZ_SEED" -runs=$((files + FUZZ_RUNS)) >"$log" 2>&1; then
+        printf '%-15s %s executions\n' "$1" "$(sed -n 's/^stat::number_of_executed_units: //p' "$log")"
     else
-        grep -v '^#' "$log" | tail -n 60
+        grep -Ev '^(#|INFO)' "$log" | tail -n 60
         fail "fuzz target $1 failed; again with FUZZ_SEED=$FUZZ_SEED FUZZ_RUNS=$FUZZ_RUNS sh scripts/fuzz.sh short $1"
     fi
 }
@@ -80,7 +81,7 @@ LAUNCH=stable
 case ${1:-} in
 short)
     cargo fmt --manifest-path fuzz/Cargo.toml --check
-    build
+    build "${2:-}"
     say "FUZZ_SEED=$FUZZ_SEED FUZZ_RUNS=$FUZZ_RUNS"
     for target in ${2:-$TARGETS}; do short_run "$target"; done
     ;;
@@ -90,7 +91,7 @@ long)
         say "cargo-fuzz on $(rustc +nightly --version)"
     else
         say "libFuzzer on $(rustc --version), for there is no cargo-fuzz with a nightly compiler here"
-        build
+        build "${2:-}"
     fi
     for target in ${2:-$TARGETS}; do
         say "$target for ${3:-60} s"
@@ -99,7 +100,7 @@ long)
     ;;
 keep)
     [ -n "${2:-}" ] || fail "usage: scripts/fuzz.sh keep <target>"
-    build
+    build "$2"
     "$OUT/stable/$HOST/release/$2" -set_cover_merge=1 $LIMITS "fuzz/corpus/$2" "$OUT/grown/$2"
     ;;
 *) fail "usage: scripts/fuzz.sh short [target] | long [target] [seconds] | keep <target>" ;;

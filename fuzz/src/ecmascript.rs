@@ -1,11 +1,21 @@
-//! How ECMAScript writes a number (ECMA-262, Number::toString), out of Rust's shortest digits.
+//! How ECMAScript writes a number (ECMA-262, Number::toString), out of Rust's own digits.
 
 /// The text of a finite double.
 pub fn number(number: f64) -> String {
     if number == 0.0 {
         return "0".to_owned();
     }
+    // As few digits as Rust's shortest has; of two such texts that are equally near Rust takes the
+    // larger one there and the even one, as ECMAScript does, where it is told how many digits.
     let shortest = format!("{number:e}");
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e');
+    let nearest = format!(
+        "{number:.*e}",
+        digits.filter(u8::is_ascii_digit).count() - 1
+    );
+    // Above a power of two the nearest text may belong to the double below.
+    let reads_back = nearest.parse() == Ok(number);
+    let shortest = if reads_back { nearest } else { shortest };
     let (sign, shortest) = match shortest.strip_prefix('-') {
         Some(rest) => ("-", rest),
         None => ("", shortest.as_str()),
