@@ -1,8 +1,8 @@
 //! Event streams: the incremental decoder against a reader that has the whole text.
 //!
 //! Owns that reader, which follows the format's own steps (WHATWG HTML, "Interpreting an event
-//! stream") with this crate's two differences: an id is an event's own, and what is kept must be
-//! UTF-8 and within the cap.
+//! stream") with this crate's three differences: an id is an event's own; one with a NUL takes the
+//! event's earlier id with it; and what is kept must be UTF-8 and within the cap.
 
 use crate::input::{SINGLE_BYTES, cuttings, filled};
 use steadfast::caps::FRAME_BYTES;
