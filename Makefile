@@ -1,6 +1,6 @@
 # Everything a person runs. The work is done in scripts/; see each file's head.
 
-.PHONY: help setup dev build build-faults build-example test chaos bench bench-runner golden clean
+.PHONY: help setup dev build build-faults build-example test chaos bench bench-runner golden fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -28,6 +28,9 @@ test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 chaos: build ## Harm the built Workers for MINUTES (0.5), by SEED, and judge all that was read
 	@sh scripts/build.sh example plain-worker
 	@. scripts/env.sh && exec node --disable-warning=ExperimentalWarning chaos/run.mjs
+
+fuzz: ## Fuzz the parsers, all or TARGET=, for SECONDS= each (60)
+	@exec sh scripts/fuzz.sh long "$(TARGET)" "$(SECONDS)"
 
 bench: build ## Measure the built Worker in workerd
 	@. scripts/env.sh && exec node --disable-warning=ExperimentalWarning bench/run.mjs

@@ -46,6 +46,7 @@ phase "clippy, wasm32 Workers" wasm_clippy -p steadfast-worker -p custom-worker 
 phase "rustdoc" rustdoc --features native
 phase "rustdoc, wasm32" wasm_rustdoc
 phase "native tests" cargo test --locked
+phase "fuzz, short" sh scripts/fuzz.sh short
 phase "cargo package" cargo package --locked --allow-dirty -p steadfast
 phase "build" sh scripts/build.sh
 phase "build with faults" sh scripts/build.sh faults
