@@ -66,6 +66,11 @@ impl<P: Platform> Session<P> {
             return Ok(false);
         };
         let durable = self.durable().await?;
+        // While D1 was read, another instance may have got the storage, and have shipped since. One
+        // that can't write there any more must not take the session away from it.
+        self.store.migrate(self.now()).await?;
+        self.store.forget().await?;
+        self.store.sync().await?;
         let birth = self.token();
         // From here on the life before can ship nothing: what is read below stays true.
         if !durable.claim(session_key, &before.birth, &birth).await? {
@@ -75,8 +80,6 @@ impl<P: Platform> Session<P> {
             .session(session_key)
             .await?
             .ok_or(store::Error::Missing)?;
-        self.store.migrate(self.now()).await?;
-        self.store.forget().await?;
         self.hydrate_runs(session_key).await?;
         self.hydrate_messages(session_key).await?;
         // An alarm that finds no session costs a look; a session without one may wait for the cron.

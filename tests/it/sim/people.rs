@@ -118,7 +118,8 @@ impl People {
     async fn one_turn(&self, seat: usize, turn: &Turn) {
         let accepted = self.submit(seat, turn).await;
         self.viewers(seat, &accepted);
-        if self.chance.percent(15) {
+        // A cancel that only a lost storage knew is lost with it.
+        if self.chance.percent(15) && !self.chance.has(Site::StorageLost) {
             self.canceller(seat, &accepted, turn);
         }
         if turn.kind == Kind::Errand {

@@ -5,7 +5,7 @@
 use super::script::Script;
 
 /// The body of one answer, each event when it arrives.
-pub(super) fn pieces(script: &Script, now: i64) -> Vec<(i64, Vec<u8>)> {
+pub fn pieces(script: &Script, now: i64) -> Vec<(i64, Vec<u8>)> {
     let mut events =
         vec![r#"{"id":"c1","choices":[{"index":0,"delta":{"role":"assistant"}}]}"#.to_owned()];
     for (kind, data, _) in &script.frames {
