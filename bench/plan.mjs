@@ -1,0 +1,40 @@
+// How much is measured: the whole report, or a quick one.
+//
+// Owns every count and length. `QUICK=1` has the same rows with fewer rounds and smaller scales; its figures are noisier.
+
+/** 50 lines a second, as a quick model writes. */
+export const GAP_MS = 20;
+
+export const FULL = {
+  first: { rounds: 20 },
+  line: { rounds: 3, lines: 200 },
+  burst: { rounds: 3, lines: 5_000 },
+  rows: { turns: 2, lines: 400 },
+  resume: { rounds: 3, lines: 200, seen: 100 },
+  recovery: { rounds: 2 },
+  kills: { kills: 50, lines: 60 },
+  replay: { rounds: 5, lines: 10_000 },
+  viewers: { rounds: 2, viewers: 100, lines: 100 },
+  many: { rounds: 2, sessions: 200, lines: 60, gapMs: 50 },
+  cpu: { rounds: 2, sessions: 10, lines: 300 },
+  memory: { rounds: 1, sessions: 200 },
+  boot: { rounds: 3 },
+  growth: { base: { events: 1_000, turns: 1, sessions: 2, viewers: 1 }, factors: [1, 10, 100] },
+};
+
+export const QUICK = {
+  first: { rounds: 5 },
+  line: { rounds: 1, lines: 100 },
+  burst: { rounds: 1, lines: 5_000 },
+  rows: { turns: 1, lines: 400 },
+  resume: { rounds: 1, lines: 60, seen: 30 },
+  recovery: { rounds: 1 },
+  kills: { kills: 5, lines: 60 },
+  replay: { rounds: 2, lines: 10_000 },
+  viewers: { rounds: 1, viewers: 100, lines: 50 },
+  many: { rounds: 1, sessions: 200, lines: 30, gapMs: 50 },
+  cpu: { rounds: 1, sessions: 10, lines: 100 },
+  memory: { rounds: 1, sessions: 50 },
+  boot: { rounds: 1 },
+  growth: { base: { events: 500, turns: 1, sessions: 2, viewers: 1 }, factors: [1, 10, 100] },
+};
