@@ -16,7 +16,7 @@ const INSTALLED = join(BENCH, "node_modules", ".package-lock.json");
 const age = (path) => (existsSync(path) ? statSync(path).mtimeMs : -Infinity);
 
 /** Installs the peers' packages, when they are missing or others than the lock file's. */
-function install() {
+export function install() {
   if (age(INSTALLED) >= age(LOCK)) return;
   execFileSync("npm", ["ci", "--prefix", BENCH, "--loglevel=error"], { stdio: ["ignore", 2, 2] });
 }

@@ -7,8 +7,10 @@
 import { createRequire } from "node:module";
 import { setTimeout as pause } from "node:timers/promises";
 import { BEHIND_MS } from "../measure.mjs";
+import { install } from "./build.mjs";
 
-// By its path in this folder's own packages, which are installed when a subject of the peers is first asked for.
+install();
+// Not imported: imports come before the installation.
 const WebSocket = createRequire(import.meta.url)("ws");
 
 const TOKEN = /token-(\d+) @([\d.]+) /g;
