@@ -5,7 +5,7 @@
 
 import { clientOf } from "./clients.mjs";
 import { over } from "./stats.mjs";
-import { start } from "./subjects.mjs";
+import { DEFAULT, start } from "./subjects.mjs";
 import { workerdOf } from "./usage.mjs";
 
 export const say = (text) => process.stderr.write(`${text}\n`);
@@ -22,6 +22,17 @@ export class Context {
     this.plan = plan;
     this.subjects = subjects;
     this.failures = [];
+  }
+
+  /** The subjects of a row: all of them, or those that the plan has for it. */
+  of(row) {
+    const { subjects } = this.plan[row];
+    return subjects ? this.subjects.filter(({ key }) => subjects.includes(key)) : this.subjects;
+  }
+
+  /** Those of them that a client can come back to; of ours the default alone. */
+  returning(row) {
+    return this.of(row).filter(({ key, resumes, ours }) => resumes && (!ours || key === DEFAULT.key));
   }
 
   /** The runtime that serves every subject. */
@@ -96,12 +107,6 @@ async function bind(subject, url) {
 
 async function warmUp({ subject, turn }) {
   for (let n = 0; n < WARM_UP_TURNS; n++) await turn(SHORT, `${subject.name}-warm-up`);
-}
-
-/** SIGKILL of the workerd of a subject that is alone; resolves when the next one serves, at the same address. */
-export async function killWorkerd(bound) {
-  await bound.kill();
-  bound.pid = workerdOf(bound.host.pid);
 }
 
 /** A figure of the report: a median with its spread for each subject that has one. */

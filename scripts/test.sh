@@ -54,5 +54,5 @@ phase "build the example without objects" sh scripts/build.sh example plain-work
 phase "wrangler deploy --dry-run" wrangler deploy --dry-run
 phase "wrangler deploy --dry-run, example" wrangler deploy --dry-run --cwd examples/custom-worker
 phase "wrangler deploy --dry-run, example without objects" wrangler deploy --dry-run --cwd examples/plain-worker
-phase "Worker tests in workerd" node --disable-warning=ExperimentalWarning --test --test-concurrency=2 "miniflare/*.test.mjs"
+phase "Worker tests in workerd" node --disable-warning=ExperimentalWarning --test --test-concurrency=2 "miniflare/*.test.mjs" "bench/*.test.mjs"
 printf '\n== all passed: %s s\n' "$(($(date +%s) - started))"

@@ -7,7 +7,7 @@ export default {
   title: "Burst",
   async measure(context) {
     const { rounds, lines } = context.plan.burst;
-    const results = await context.rounds(rounds, "burst", context.subjects, async (subject, round) => {
+    const results = await context.rounds(rounds, "burst", context.of("burst"), async (subject, round) => {
       const { turn } = await context.at(subject);
       return (await turn({ lines, gapMs: 0 }, `${subject.name}-burst-${round}`)).totalMs;
     });

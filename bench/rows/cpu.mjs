@@ -29,7 +29,7 @@ export default {
   title: "CPU",
   async measure(context) {
     const { rounds, sessions, lines } = context.plan.cpu;
-    const results = await context.rounds(rounds, "CPU", context.subjects, (subject) =>
+    const results = await context.rounds(rounds, "CPU", context.of("cpu"), (subject) =>
       context.alone(subject, async ({ pid, turn }) => {
         const script = { lines, gapMs: GAP_MS };
         // The sessions are there before, as in a deployment that runs.

@@ -6,8 +6,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { SEED, seeded } from "../../miniflare/harness.mjs";
-import { figure, killWorkerd, say } from "../context.mjs";
-import { DEFAULT, SUBJECTS } from "../subjects.mjs";
+import { figure, say } from "../context.mjs";
 
 const GAP_MS = 10;
 /** The kill falls between the first and the last lines, so that a turn is going on. */
@@ -16,18 +15,22 @@ const EDGE_LINES = 10;
 const PATIENCE_MS = 30_000;
 const RETRY_MS = 20;
 
-/** What a view of the tokens says: numbers that never came, and numbers that came again. */
-export function judged(view, lines) {
-  const times = new Map();
-  for (const n of view) times.set(n, (times.get(n) ?? 0) + 1);
-  let [lost, doubled] = [0, 0];
-  for (let n = 1; n <= lines; n++) {
-    const count = times.get(n) ?? 0;
-    if (count === 0) lost += 1;
-    else doubled += count - 1;
-  }
-  return { lost, doubled };
+const known = ({ n, sentAt }) => `${n}@${sentAt}`;
+
+/**
+ * What a kill took and gave. A line is known by its number and by when the upstream wrote it: one that was `shown` and
+ * is not in what `stands` in the end is lost, even when the model was asked for another in its place, and so is one
+ * that never came. A number that is more than once in the client's `view` is doubled.
+ */
+export function judged({ shown, view, stands, lines }) {
+  const kept = new Set(stands.map(known));
+  const numbers = new Set(stands.map(({ n }) => n));
+  const gone = shown.filter((line) => !kept.has(known(line)) && numbers.has(line.n)).length;
+  const never = Array.from({ length: lines }, (_, at) => at + 1).filter((n) => !numbers.has(n)).length;
+  return { lost: gone + never, doubled: view.length - new Set(view.map(({ n }) => n)).size };
 }
+
+const prompts = async ({ upstreamUrl }) => Number(await (await fetch(`${upstreamUrl}/prompts`)).text());
 
 /** Reads until the turn's last line or a cut; tells each line. */
 async function follow(reading, lines, tell) {
@@ -38,40 +41,51 @@ async function follow(reading, lines, tell) {
   reading.close();
 }
 
-/** One turn that is killed at `killAt`: the client's view in the end, and when it went on. */
-async function killedTurn(bound, session, lines, killAt) {
-  let view = [];
-  let last = { n: 0, seq: -1 };
-  let killing = null;
-  let killedAt;
-  const first = await bound.open({ lines, gapMs: GAP_MS, resumable: true }, session);
-  await follow(first, lines, (line) => {
-    view.push(line.n);
-    last = line;
-    if (line.n !== killAt) return;
-    killedAt = performance.now();
-    killing = killWorkerd(bound);
-  });
-  await killing;
-  const seen = Math.max(...view);
+/** Comes back until the turn's last line is there; what comes then takes the place of the view, or goes on with it. */
+async function comeBack(bound, session, view, lines, end) {
+  const seen = view.at(-1).n;
+  const replaces = bound.subject.protocol === "ai-chat";
   let wentOnAt = null;
-  const end = performance.now() + PATIENCE_MS;
-  while (last.n !== lines && performance.now() < end) {
-    const back = await bound.resume(session, { after: last.seq }).catch(() => null);
+  while (view.at(-1)?.n !== lines && performance.now() < end) {
+    const back = await bound.resume(session, { after: view.at(-1)?.seq }).catch(() => null);
     if (back === null) {
       await pause(RETRY_MS);
       continue;
     }
     const timer = setTimeout(() => back.close(), end - performance.now());
-    if (bound.subject.protocol === "ai-chat") view = [];
+    if (replaces) view.length = 0;
     await follow(back, lines, (line) => {
-      view.push(line.n);
-      last = line;
+      view.push(line);
       if (line.n > seen) wentOnAt ??= line.at;
     });
     clearTimeout(timer);
   }
-  return { ...judged(view, lines), recoveredMs: wentOnAt === null ? null : wentOnAt - killedAt };
+  return wentOnAt;
+}
+
+/** One turn that is killed at `killAt`, and what the client has in the end. */
+async function killedTurn(bound, session, lines, killAt) {
+  const view = [];
+  let killing = null;
+  let killedAt;
+  await follow(await bound.open({ lines, gapMs: GAP_MS, resumable: true }, session), lines, (line) => {
+    view.push(line);
+    if (line.n !== killAt) return;
+    killedAt = performance.now();
+    killing = bound.kill();
+  });
+  await killing;
+  const shown = [...view];
+  const wentOnAt = await comeBack(bound, session, view, lines, performance.now() + PATIENCE_MS);
+  const stands = [...view];
+  if (bound.subject.ours) {
+    stands.length = 0;
+    await follow(await bound.resume(session), lines, (line) => stands.push(line));
+  }
+  return {
+    ...judged({ shown, view, stands, lines }),
+    recoveredMs: wentOnAt === null ? null : wentOnAt - killedAt,
+  };
 }
 
 /** The kills of one subject, one after another in a workerd of its own. */
@@ -79,11 +93,12 @@ function series(context, subject, random) {
   const { kills, lines } = context.plan.kills;
   return context.alone(subject, async (bound) => {
     const turns = [];
+    const before = await prompts(bound);
     for (let n = 0; n < kills; n++) {
       const killAt = EDGE_LINES + Math.floor(random() * (lines - 2 * EDGE_LINES));
       turns.push(await killedTurn(bound, `killed-${n}`, lines, killAt));
     }
-    return turns;
+    return { turns, again: (await prompts(bound)) - before - kills };
   });
 }
 
@@ -92,15 +107,16 @@ export default {
   title: "Kills",
   async measure(context) {
     const { kills } = context.plan.kills;
-    const able = SUBJECTS.filter(({ key, resumes, ours }) => resumes && (!ours || key === DEFAULT.key));
+    const able = context.returning("kills");
     const sums = {};
     const times = {};
     for (const subject of able) {
       say(`kills: ${kills} of ${subject.title}, SEED=${SEED}`);
       try {
-        const turns = await series(context, subject, seeded(SEED));
+        const { turns, again } = await series(context, subject, seeded(SEED));
         const sum = (what) => turns.reduce((total, turn) => total + turn[what], 0);
-        sums[subject.key] = [{ lost: sum("lost"), doubled: sum("doubled"), hit: turns.filter(({ lost, doubled }) => lost + doubled > 0).length }];
+        const hit = turns.filter(({ lost, doubled }) => lost + doubled > 0).length;
+        sums[subject.key] = [{ lost: sum("lost"), doubled: sum("doubled"), hit, again }];
         times[subject.key] = turns.map(({ recoveredMs }) => recoveredMs).filter((ms) => ms !== null);
         if (times[subject.key].length < kills)
           context.fail(`kills, ${subject.title}`, new Error(`${kills - times[subject.key].length} of ${kills} turns never went on`));
@@ -112,6 +128,7 @@ export default {
       figure("kills.lost", `lines lost over ${kills} kills`, "lines", sums, ({ lost }) => lost),
       figure("kills.doubled", `lines doubled over ${kills} kills`, "lines", sums, ({ doubled }) => doubled),
       figure("kills.hit", "… turns that lost or doubled a line", "turns", sums, ({ hit }) => hit),
+      figure("kills.again", "… answers that the upstream began anew", "answers", sums, ({ again }) => again),
       figure("kills.back", "SIGKILL to the next line, client comes back", "ms", times),
     ];
   },

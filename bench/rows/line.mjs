@@ -10,7 +10,7 @@ export default {
   title: "Latency of a line",
   async measure(context) {
     const { rounds, lines } = context.plan.line;
-    const results = await context.rounds(rounds, "lines", context.subjects, async (subject, round) => {
+    const results = await context.rounds(rounds, "lines", context.of("line"), async (subject, round) => {
       const { turn } = await context.at(subject);
       return (await turn({ lines, gapMs: GAP_MS }, `${subject.name}-line-${round}`)).delaysMs;
     });

@@ -33,7 +33,7 @@ export default {
   title: "Many sessions",
   async measure(context) {
     const { rounds, sessions, lines, gapMs } = context.plan.many;
-    const results = await context.rounds(rounds, "many sessions", context.subjects, async (subject, round) =>
+    const results = await context.rounds(rounds, "many sessions", context.of("many"), async (subject, round) =>
       sessionsAtOnce(await context.at(subject), { sessions, lines, gapMs }, `${subject.name}-many-${round}`),
     );
     const title = `${sessions} sessions at ${1_000 / gapMs}/s`;

@@ -33,7 +33,7 @@ export default {
   title: "Memory",
   async measure(context) {
     const { rounds, sessions } = context.plan.memory;
-    const results = await context.rounds(rounds, "memory", context.subjects, (subject) =>
+    const results = await context.rounds(rounds, "memory", context.of("memory"), (subject) =>
       context.alone(subject, async ({ pid, turn, open }) => {
         const started = residentKilobytes(pid);
         const idle = await grown(pid, sessions, (n) => turn(SHORT, `idle-${n}`));

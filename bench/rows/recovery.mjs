@@ -3,8 +3,7 @@
 // Ours attaches to the execution that was going on, the peers ask the model anew. The restart of workerd is in it.
 
 import { setTimeout as pause } from "node:timers/promises";
-import { killWorkerd, figure, say } from "../context.mjs";
-import { DEFAULT, SUBJECTS } from "../subjects.mjs";
+import { figure, say } from "../context.mjs";
 
 const SCRIPT = { lines: 2_000, gapMs: 20, resumable: true };
 /** Past the start, far from the end. */
@@ -23,7 +22,7 @@ async function leftAlone(bound) {
   await pause(LEFT_MS);
   const before = await asked(bound.upstreamUrl);
   const killedAt = performance.now();
-  await killWorkerd(bound);
+  await bound.kill();
   while ((await asked(bound.upstreamUrl)) === before) {
     if (performance.now() - killedAt > PATIENCE_MS) throw new Error(`not within ${PATIENCE_MS / 1_000} s`);
     await pause(10);
@@ -35,7 +34,7 @@ export default {
   key: "recovery",
   title: "Recovery without a client",
   async measure(context) {
-    const able = SUBJECTS.filter(({ key, resumes, ours }) => resumes && (!ours || key === DEFAULT.key));
+    const able = context.returning("recovery");
     const results = Object.fromEntries(able.map(({ key }) => [key, []]));
     for (let round = 0; round < context.plan.recovery.rounds; round++) {
       say(`recovery without a client: round ${round + 1} of ${context.plan.recovery.rounds}`);

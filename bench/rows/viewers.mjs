@@ -4,7 +4,6 @@ import { figure } from "../context.mjs";
 import { GAP_MS } from "../plan.mjs";
 import { BEHIND_MS } from "../measure.mjs";
 import { quantile } from "../stats.mjs";
-import { DEFAULT } from "../subjects.mjs";
 
 /** Lines that the viewers need to come: a hundred of them take a second. */
 const LINES_TO_COME = 100;
@@ -50,7 +49,7 @@ export default {
   title: "Viewers",
   async measure(context) {
     const { rounds, viewers, lines } = context.plan.viewers;
-    const able = context.subjects.filter(({ key, resumes, ours }) => resumes && (!ours || key === DEFAULT.key));
+    const able = context.returning("viewers");
     const results = await context.rounds(rounds, "viewers", able, async (subject, round) => {
       const bound = await context.at(subject);
       return (await watched(bound, { viewers, lines }, `${subject.name}-viewers-${round}`)).delays;
