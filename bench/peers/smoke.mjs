@@ -1,8 +1,8 @@
 // `node bench/peers/smoke.mjs`: whether the peers do their work here, and what a SIGKILL in mid-turn takes from them.
 //
-// Owns a quick look at the subjects, not a measurement: a turn that is whole and in order, a client that comes back, and
-// some kills at lines of a seed. A line is known by its number and by when the upstream wrote it: one that was shown and
-// is then another, or gone, is lost, even though a model was asked for it again.
+// Owns a quick look at the subjects, not a measurement: a turn that is whole and in order, a client that comes back,
+// and some kills at lines of a seed. A line is known by its number and by when the upstream wrote it: one that was
+// shown and is then another, or gone, is lost, even though a model was asked for it again.
 
 import { seeded, SEED, until } from "../../miniflare/harness.mjs";
 import { PEERS, start } from "../subjects.mjs";

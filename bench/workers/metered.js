@@ -2,7 +2,8 @@
 //
 // Owns the counting. The object's statements are counted by their cursors' `rowsWritten`, D1's by `meta.rows_written`:
 // both are the runtime's own counters, by which the platform bills, index rows included. An alarm that is set is one
-// row by the platform's price list, and so is each key that is put into or deleted from the key-value store. Invariant: what the Worker sees of its storage is unchanged.
+// row by the platform's price list, and so is each key that is put into or deleted from the key-value store.
+// Invariant: what the Worker sees of its storage is unchanged.
 
 import { DurableObject } from "cloudflare:workers";
 import * as worker from "./index.js";
