@@ -113,21 +113,29 @@ export async function start({ only = null } = {}) {
   const served = only === null ? [...SUBJECTS, ...METERED] : SUBJECTS.filter(({ key }) => only.includes(key));
   if (only !== null && served.length !== only.length) throw new Error(`not all of these are subjects: ${only}`);
   const stateDir = mkdtempSync(join(tmpdir(), "steadfast-bench-"));
-  const upstream = await started("upstream.mjs", {});
-  const workers = served.map((subject) => worker(subject, upstream.said.url));
-  const host = await started("host.mjs", { workers, stateDir, ...compatibility() });
-  return {
-    urls: host.said.urls,
-    upstreamUrl: upstream.said.url,
-    stateDir,
-    host: host.child,
-    kill: () => killed(host.child),
-    async stop() {
-      await ended(host.child);
-      await ended(upstream.child);
-      rmSync(stateDir, { recursive: true, force: true, maxRetries: 5 });
-    },
+  const children = [];
+  const stop = async () => {
+    for (const child of children.toReversed()) await ended(child);
+    rmSync(stateDir, { recursive: true, force: true, maxRetries: 5 });
   };
+  try {
+    const upstream = await started("upstream.mjs", {});
+    children.push(upstream.child);
+    const workers = served.map((subject) => worker(subject, upstream.said.url));
+    const host = await started("host.mjs", { workers, stateDir, ...compatibility() });
+    children.push(host.child);
+    return {
+      urls: host.said.urls,
+      upstreamUrl: upstream.said.url,
+      stateDir,
+      host: host.child,
+      kill: () => killed(host.child),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 /** Resolves when the runtime that the host starts by itself serves. */
