@@ -3,8 +3,9 @@
 // Owns the Miniflare instance: each Worker has an object class, a D1 database and a socket of its own, so that none is
 // measured through another. It ends when its parent says so or goes away.
 
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { Log, LogLevel, Miniflare } from "miniflare";
 
 const { workers, stateDir, compatibilityDate, compatibilityFlags } = JSON.parse(process.argv[2]);
@@ -28,7 +29,8 @@ const classes = (objects) =>
     Object.values(objects).map((exportName) => [exportName, { type: "durable-object", storage: "sqlite" }]),
   );
 
-function worker({ name, buildDir, source, meteredBy, vars, stateful, objects = { SESSIONS: "SessionObject" } }) {
+function worker({ name, buildDir, source, meteredBy, vars, stateful, ...own }) {
+  const objects = own.objects ?? { SESSIONS: "SessionObject" };
   const modules = buildDir ? built(buildDir) : { "index.js": script(source) };
   if (meteredBy) modules["metered.js"] = script(meteredBy);
   const env = {};
@@ -42,7 +44,7 @@ function worker({ name, buildDir, source, meteredBy, vars, stateful, objects = {
     config: {
       name,
       compatibilityDate,
-      compatibilityFlags,
+      compatibilityFlags: own.compatibilityFlags ?? compatibilityFlags,
       manifest: {
         mainModule: meteredBy ? "metered.js" : "index.js",
         modulesRoot: stateDir,
@@ -55,6 +57,17 @@ function worker({ name, buildDir, source, meteredBy, vars, stateful, objects = {
   };
 }
 
+let killing = false;
+
+/** Takes workerd away, which alone of this process' children bears that name; Miniflare starts the next one. */
+function kill() {
+  const rows = execFileSync("ps", ["-A", "-o", "pid=,ppid=,comm="], { encoding: "utf8" }).trim().split("\n");
+  const children = rows.map((row) => row.trim().split(/\s+/)).filter((row) => Number(row[1]) === process.pid);
+  const workerd = children.find((row) => basename(row[2]).startsWith("workerd"));
+  killing = true;
+  process.kill(Number(workerd[0]), "SIGKILL");
+}
+
 const miniflare = new Miniflare({
   host: "127.0.0.1",
   port: 0,
@@ -63,8 +76,12 @@ const miniflare = new Miniflare({
   cf: false,
   resourcePersistencePath: stateDir,
   telemetry: { enabled: false },
-  // The turn that it cut fails the bench; this says why.
-  unsafeHandleRuntimeRestart: () => console.error("workerd ended by itself and was started again"),
+  unsafeHandleRuntimeRestart() {
+    // The turn that it cut fails the bench; this says why.
+    if (!killing) console.error("workerd ended by itself and was started again");
+    else process.send({ restarted: true });
+    killing = false;
+  },
   workers: workers.map(worker),
 });
 
@@ -73,7 +90,7 @@ async function end() {
   if (process.connected) process.disconnect();
 }
 
-process.on("message", end);
+process.on("message", (said) => (said?.kind === "kill" ? kill() : end()));
 process.on("disconnect", () => end().then(() => process.exit(0)));
 // A terminal's Ctrl-C reaches the whole process group; the parent decides when this runtime ends.
 process.on("SIGINT", () => {});

@@ -1,8 +1,10 @@
-// One measured turn, and the statistics of many.
+// One measured turn over plain HTTP: ours, the pass-through and the insert an event.
 //
 // Owns what a client sees of a turn: when each line was there. It reads every framing alike, by the tokens in the
-// body, and refuses a turn that is not whole and in order: a broken run gives no figures.
+// body, and refuses a turn that is not whole and in order: a broken run gives no figures. `peers/client.mjs` has the
+// same functions for the peers' protocol.
 
+import http from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { NDJSON, request } from "../miniflare/client.mjs";
 
@@ -15,9 +17,9 @@ const TURN_PATIENCE_MS = 180_000;
  * Milliseconds of the machine's monotonic clock, which all its processes share. Two processes' `performance.timeOrigin`
  * were seen to differ by several: each is the wall clock as it stood at that process' start.
  */
-const clock = () => Number(process.hrtime.bigint()) / 1e6;
+export const clock = () => Number(process.hrtime.bigint()) / 1e6;
 /** What `performance.now()` is behind that clock; both run alike. */
-const BEHIND_MS = clock() - performance.now();
+export const BEHIND_MS = clock() - performance.now();
 
 /** Runs a turn of `script` at `url`; times in ms. `delaysMs` are from the upstream's write to the client's read. */
 export async function measureTurn(url, script, session) {
@@ -75,16 +77,91 @@ export async function clockOffset(url) {
   return best;
 }
 
-export function quantile(values, share) {
-  const sorted = values.toSorted((a, b) => a - b);
-  const place = (sorted.length - 1) * share;
-  const [low, high] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]];
-  return low + (high - low) * (place % 1);
+/** A line of ours says its place in the log first. */
+const SEQ = /^\{"seq":(\d+)/;
+
+/**
+ * A body that is read as it comes. `lines` gives each token's `{n, seq, at, sentAt, bytes, through}`, and ends with the
+ * body or with its cut; `through` is how many bytes the body had up to that line's end, `bytes` all that was read.
+ */
+class Watch {
+  #outgoing;
+  #queue = [];
+  #wake = null;
+  #over = false;
+  #rest = "";
+  #through = 0;
+  bytes = 0;
+
+  constructor(outgoing, response) {
+    this.#outgoing = outgoing;
+    response.setEncoding("latin1");
+    response.on("data", (text) => this.#take(text, performance.now()));
+    for (const event of ["end", "error", "close"]) response.on(event, () => this.#end());
+  }
+
+  #take(text, at) {
+    this.bytes += text.length;
+    const whole = (this.#rest + text).split("\n");
+    this.#rest = whole.pop();
+    for (const line of whole) {
+      this.#through += line.length + 1;
+      const through = this.#through;
+      const seq = Number(line.match(SEQ)?.[1] ?? -1);
+      for (const [, n, sentAt] of line.matchAll(TOKEN))
+        this.#queue.push({ n: Number(n), at, sentAt: Number(sentAt), bytes: line.length + 1, through, seq });
+    }
+    this.#wake?.();
+  }
+
+  #end() {
+    this.#over = true;
+    this.#wake?.();
+  }
+
+  get lines() {
+    return this.#each();
+  }
+
+  async *#each() {
+    for (;;) {
+      if (this.#queue.length > 0) yield this.#queue.shift();
+      else if (this.#over) return;
+      else {
+        await new Promise((wake) => {
+          this.#wake = wake;
+        });
+      }
+    }
+  }
+
+  close() {
+    this.#outgoing.destroy();
+    this.#end();
+  }
 }
 
-export const median = (values) => quantile(values, 0.5);
+function watch(url, { method, path, body }) {
+  const { hostname, port } = new URL(url);
+  const { promise, resolve, reject } = Promise.withResolvers();
+  const headers = { accept: NDJSON, ...(body ? { "content-type": "application/json" } : {}) };
+  const outgoing = http.request({ hostname, port, method, path, headers, agent: false }, (response) => {
+    if (response.statusCode === 200) return resolve(new Watch(outgoing, response));
+    outgoing.destroy();
+    reject(new Error(`${method} ${path}: ${response.statusCode}`));
+  });
+  outgoing.on("error", reject);
+  outgoing.end(body);
+  return promise;
+}
 
-/** The median of the rounds' figures, with the least and the most of them. */
-export function over(rounds) {
-  return { median: median(rounds), least: Math.min(...rounds), most: Math.max(...rounds), rounds };
+/** Begins a turn; the client may be dropped with `close()`. */
+export function open(url, script, session) {
+  const body = JSON.stringify({ message: "go", metadata: { bench: script } });
+  return watch(url, { method: "POST", path: `/v1/sessions/${session}/turns`, body });
+}
+
+/** Comes back to a turn, or joins it: everything after line `after` of its log, and what is still to come. */
+export function resume(url, session, { after = -1, turn = 0 } = {}) {
+  return watch(url, { method: "GET", path: `/v1/sessions/${session}/turns/${turn}/stream?after=${after}` });
 }

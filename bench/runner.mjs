@@ -11,8 +11,8 @@ import { cpus, loadavg, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { NDJSON, request } from "../miniflare/client.mjs";
 import { until } from "../miniflare/harness.mjs";
-import { over } from "./measure.mjs";
-import { settled } from "./rows.mjs";
+import { over } from "./stats.mjs";
+import { settled } from "./rows/cost.mjs";
 import { markdown } from "./runner_report.mjs";
 import { compatibility, ended, started } from "./subjects.mjs";
 

@@ -9,34 +9,63 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { BUILD } from "../miniflare/harness.mjs";
+import { builtPeer } from "./peers/build.mjs";
 
 const HERE = import.meta.dirname;
 const WRANGLER = readFileSync(resolve(HERE, "..", "wrangler.toml"), "utf8");
 
-export const PASS = { key: "pass", title: "pass-through", source: "pass_through.js" };
-export const EVENT = { key: "event", title: "a D1 insert an event", source: "per_event.js", stateful: true };
-/** The windows that are compared; 50 ms is the default. */
-export const OURS = [0, 50, 110].map((windowMs) => ({
-  key: `ours${windowMs}`,
-  title: `ours, ${windowMs} ms`,
-  windowMs,
-  ours: true,
+/** `protocol` says which client speaks to a subject: measure.mjs or peers/client.mjs. */
+const steadfast = (subject) => ({ protocol: "steadfast", ...subject });
+const peer = (subject) => ({ protocol: "ai-chat", stateful: true, resumes: true, ...subject });
+
+export const PASS = steadfast({ key: "pass", title: "pass-through", source: "pass_through.js" });
+export const EVENT = steadfast({
+  key: "event",
+  title: "a D1 insert an event",
+  source: "per_event.js",
   stateful: true,
-}));
+});
+/** Cloudflare's AIChatAgent, as its documentation's first example has it, and without the AI SDK in the Worker. */
+export const AI_SDK = peer({ key: "ai-sdk", title: "ai-chat, AI SDK", peer: "ai_sdk" });
+export const AI_CHAT = peer({ key: "ai-chat", title: "ai-chat alone", peer: "ai_chat" });
+export const PEERS = [AI_SDK, AI_CHAT];
+/** The windows that are compared; 50 ms is the default. */
+export const OURS = [0, 50, 110].map((windowMs) =>
+  steadfast({
+    key: `ours${windowMs}`,
+    title: `ours, ${windowMs} ms`,
+    windowMs,
+    ours: true,
+    stateful: true,
+    resumes: true,
+  }),
+);
 export const DEFAULT = OURS.find(({ windowMs }) => windowMs === 50);
 
 const named = (subject) => ({ ...subject, name: `bench-${subject.key}` });
 const metered = (subject) => ({ ...subject, name: `bench-${subject.key}-metered`, isMetered: true });
 
-export const SUBJECTS = [PASS, EVENT, ...OURS].map(named);
-export const METERED = [EVENT, ...OURS].map(metered);
+export const SUBJECTS = [PASS, EVENT, ...PEERS, ...OURS].map(named);
+export const METERED = [EVENT, ...PEERS, ...OURS].map(metered);
+
+/** Where a subject's code is; a peer's is built by peers/build.mjs, with the name and class that its routing asks for. */
+function code({ source, ours, peer }) {
+  if (ours) return { buildDir: BUILD };
+  if (!peer) return { source: join(HERE, "workers", source) };
+  return {
+    buildDir: builtPeer(peer),
+    objects: { ChatAgent: "ChatAgent" },
+    compatibilityFlags: ["nodejs_compat"],
+  };
+}
 
 /** A subject as the host takes it. */
-function worker({ name, source, windowMs, ours, stateful, isMetered }, upstreamUrl) {
+function worker(subject, upstreamUrl) {
+  const { name, windowMs, ours, stateful, isMetered } = subject;
   return {
     name,
     stateful,
-    ...(ours ? { buildDir: BUILD } : { source: join(HERE, "workers", source) }),
+    ...code(subject),
     ...(isMetered ? { meteredBy: join(HERE, "workers", "metered.js") } : {}),
     vars: {
       UPSTREAM_URL: upstreamUrl,
@@ -75,20 +104,44 @@ export async function ended(child) {
   await gone;
 }
 
-/** Serves all subjects: their addresses by name, the upstream's, and where their state is. */
-export async function start() {
+/**
+ * Serves all subjects, or of the unmetered ones those whose `key` is in `only`: their addresses by name, the
+ * upstream's, and where their state is. `kill` takes the runtime away with SIGKILL and waits until another serves at
+ * the same addresses.
+ */
+export async function start({ only = null } = {}) {
+  const served = only === null ? [...SUBJECTS, ...METERED] : SUBJECTS.filter(({ key }) => only.includes(key));
+  if (only !== null && served.length !== only.length) throw new Error(`not all of these are subjects: ${only}`);
   const stateDir = mkdtempSync(join(tmpdir(), "steadfast-bench-"));
-  const upstream = await started("upstream.mjs", {});
-  const workers = [...SUBJECTS, ...METERED].map((subject) => worker(subject, upstream.said.url));
-  const host = await started("host.mjs", { workers, stateDir, ...compatibility() });
-  return {
-    urls: host.said.urls,
-    upstreamUrl: upstream.said.url,
-    stateDir,
-    async stop() {
-      await ended(host.child);
-      await ended(upstream.child);
-      rmSync(stateDir, { recursive: true, force: true, maxRetries: 5 });
-    },
+  const children = [];
+  const stop = async () => {
+    for (const child of children.toReversed()) await ended(child);
+    rmSync(stateDir, { recursive: true, force: true, maxRetries: 5 });
   };
+  try {
+    const upstream = await started("upstream.mjs", {});
+    children.push(upstream.child);
+    const workers = served.map((subject) => worker(subject, upstream.said.url));
+    const host = await started("host.mjs", { workers, stateDir, ...compatibility() });
+    children.push(host.child);
+    return {
+      urls: host.said.urls,
+      upstreamUrl: upstream.said.url,
+      stateDir,
+      host: host.child,
+      kill: () => killed(host.child),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Resolves when the runtime that the host starts by itself serves. */
+async function killed(host) {
+  const restarted = once(host, "message");
+  host.send({ kind: "kill" });
+  const [said] = await restarted;
+  if (!said.restarted) throw new Error(`the host said something else: ${JSON.stringify(said)}`);
 }

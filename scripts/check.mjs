@@ -21,10 +21,12 @@ const LINE_RULES = [
 const CRATES = 'source = "registry+https://github.com/rust-lang/crates.io-index"';
 
 // Lock files name a mirror wherever a source is written down, whatever its host.
+const npmLock = (line) => line.includes('"resolved":') && "names where a package was fetched from";
 const FILE_RULES = {
   "Cargo.lock": (line) => line.startsWith("source = ") && line !== CRATES && "names another source of crates",
   "fuzz/Cargo.lock": (line) => line.startsWith("source = ") && line !== CRATES && "names another source of crates",
-  "package-lock.json": (line) => line.includes('"resolved":') && "names where a package was fetched from",
+  "package-lock.json": npmLock,
+  "bench/package-lock.json": npmLock,
 };
 
 const ignored = new Set(

@@ -46,6 +46,7 @@ phase "clippy, wasm32 Workers" wasm_clippy -p steadfast-worker -p custom-worker 
 phase "rustdoc" rustdoc --features native
 phase "rustdoc, wasm32" wasm_rustdoc
 phase "native tests" cargo test --locked
+phase "simulator, 30 s" sh scripts/sim.sh "" 40 "" 30
 phase "fuzz, short" sh scripts/fuzz.sh short
 phase "cargo package" cargo package --locked --allow-dirty -p steadfast
 phase "build" sh scripts/build.sh
@@ -55,7 +56,7 @@ phase "build the example without objects" sh scripts/build.sh example plain-work
 phase "wrangler deploy --dry-run" wrangler deploy --dry-run
 phase "wrangler deploy --dry-run, example" wrangler deploy --dry-run --cwd examples/custom-worker
 phase "wrangler deploy --dry-run, example without objects" wrangler deploy --dry-run --cwd examples/plain-worker
-phase "Worker tests in workerd" node --disable-warning=ExperimentalWarning --test --test-concurrency=2 "miniflare/*.test.mjs"
+phase "Worker tests in workerd" node --disable-warning=ExperimentalWarning --test --test-concurrency=2 "miniflare/*.test.mjs" "bench/*.test.mjs"
 phase "the oracle of chaos" node --disable-warning=ExperimentalWarning --test "chaos/*.test.mjs"
 phase "chaos, 30 s" node --disable-warning=ExperimentalWarning chaos/run.mjs
 printf '\n== all passed: %s s\n' "$(($(date +%s) - started))"

@@ -9,7 +9,7 @@ use super::turns::{Kind, Turn};
 use crate::support::{Client, Object, World, lines_of};
 use futures_executor::block_on;
 use sha2::{Digest, Sha256};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -84,7 +84,6 @@ struct Inner {
     keys: RefCell<BTreeMap<String, String>>,
     states: RefCell<BTreeSet<u64>>,
     deleted: RefCell<BTreeSet<String>>,
-    rows: Cell<u64>,
 }
 
 impl Oracle {
@@ -107,7 +106,6 @@ impl Oracle {
             keys: RefCell::default(),
             states: RefCell::default(),
             deleted: RefCell::default(),
-            rows: Cell::new(0),
         }));
         oracle.watch_tenants();
         oracle
@@ -142,11 +140,6 @@ impl Oracle {
     /// How many states were seen: what stands where, coarsely.
     pub fn states(&self) -> BTreeSet<u64> {
         self.0.states.borrow().clone()
-    }
-
-    /// How many log rows the sessions' objects hold, at most.
-    pub fn rows(&self) -> u64 {
-        self.0.rows.get()
     }
 
     /// Looks at all that has changed.
@@ -200,8 +193,6 @@ impl Oracle {
             "I11: {} is open and no alarm is set",
             seat.key
         );
-        let rows = view.runs.values().map(|seen| seen.rows.len() as u64).sum();
-        self.0.rows.set(self.0.rows.get().max(rows));
     }
 
     fn check_d1(&self, changes: u64) {

@@ -32,7 +32,6 @@ pub struct People {
     pub chance: Chance,
     pub oracle: Oracle,
     pub seats: Rc<Vec<Seat>>,
-    pub turns: Rc<RefCell<BTreeMap<String, Turn>>>,
     /// How many users are not done.
     pub busy: Rc<Cell<usize>>,
     /// Turns that somebody asked to cancel, by run id.

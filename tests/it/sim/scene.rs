@@ -103,7 +103,6 @@ impl Scene {
             chance: chance.clone(),
             oracle: oracle.clone(),
             seats: Rc::clone(&seats),
-            turns: Rc::clone(&turns),
             busy: Rc::default(),
             cancelled: Rc::default(),
             emitted: Rc::default(),

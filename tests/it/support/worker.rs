@@ -84,16 +84,6 @@ impl Worker {
         Sandbox::new(wire, "http://upstream.test", None)
     }
 
-    /// The clock of its machine.
-    pub const fn clock(&self) -> &WallClock {
-        &self.ports.clock
-    }
-
-    /// Its life.
-    pub const fn life(&self) -> Life {
-        self.life
-    }
-
     /// Stops it where it stands, as a signal stops a process.
     pub fn freeze(&self) {
         self.world.sim.freeze(self.life);
