@@ -9,6 +9,7 @@ mod chance;
 mod faults;
 mod oracle;
 mod people;
+mod plain;
 mod scene;
 mod sites;
 mod turns;

@@ -4,6 +4,7 @@
 //! the end of the trace, and when a fault of the list never came.
 
 use super::chance::Chance;
+use super::plain;
 use super::scene;
 pub use super::scene::Ran;
 use super::sites::{Counts, Site};
@@ -16,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// How many lines of a failed run's trace are shown.
 const SHOWN: usize = 60;
+
+/// Each of so many seeds is one of plain Workers.
+const PLAIN: u64 = 5;
 
 /// Which seeds are run.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +61,11 @@ pub struct Failure {
 pub fn attempt(seed: u64) -> Result<Ran, Failure> {
     let chance: RefCell<Option<Chance>> = RefCell::default();
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        scene::run(seed, |dice| drop(chance.replace(Some(dice.clone()))))
+        let tell = |dice: &Chance| drop(chance.replace(Some(dice.clone())));
+        match seed % PLAIN {
+            0 => plain::run(seed, tell),
+            _ => scene::run(seed, tell),
+        }
     }));
     ran.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

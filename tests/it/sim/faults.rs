@@ -7,12 +7,18 @@ use super::sites::Site;
 use crate::support::{
     AlarmFate, Asked, Behaviour, Crash, Fault, Life, Moment, Object, StorageFault, World,
 };
+use futures_executor::block_on;
 use std::cell::Cell;
 use std::rc::Rc;
-use steadfast::store::Statement;
+use steadfast::store::sqlite::NativeSqlite;
+use steadfast::store::{Driver, Statement};
 
+/// Between two of the cron's looks, in ms.
+const MINUTE_MS: u64 = 60_000;
 /// How far a clock jumps, in ms.
 const JUMP_MS: i64 = 600_000;
+/// The longest that a replaced instance goes on, in ms.
+const ZOMBIE_MS: u64 = 30_000;
 /// How late the latest alarm is, in ms.
 const LATE_ALARM_MS: u64 = 60_000;
 
@@ -106,7 +112,17 @@ pub fn install(world: &World, chance: &Chance, objects: &[Object]) {
         let dice = chance.clone();
         object.fail_storage(move |batch| storage(&dice, batch));
         let dice = chance.clone();
-        object.lose_alarms(move || dice.comes(Site::AlarmLost));
+        let there = object.clone();
+        object.lose_alarms(move || {
+            let is_lost = dice.comes(Site::AlarmLost);
+            if !is_lost {
+                dice.met(match there.is_at_rest() {
+                    true => Site::AlarmAfterEnd,
+                    false => Site::AlarmInStream,
+                });
+            }
+            is_lost
+        });
         let dice = chance.clone();
         let there = object.clone();
         object.misfire(move |at| {
@@ -123,7 +139,8 @@ pub fn install(world: &World, chance: &Chance, objects: &[Object]) {
     crash_at_effects(world, chance);
 }
 
-fn d1(chance: &Chance) -> Option<Fault> {
+/// What becomes of a call of D1.
+pub fn d1(chance: &Chance) -> Option<Fault> {
     let late = chance.within(100, 20_000);
     let faults = [
         (Site::D1Refused, Fault::Refused),
@@ -244,19 +261,41 @@ pub fn operate(world: &World, chance: &Chance, objects: &[Object]) {
                 object.clock().stand_still(&sim, false);
                 object.clock().set_ahead(0);
             }
+            if chance.comes(Site::Rollback) {
+                newer_schema(&object.storage());
+                newer_schema(&world.d1.database());
+                objects.iter().for_each(Object::end);
+            }
             if chance.comes(Site::Deploy) {
                 settings(&world, &chance);
                 objects.iter().for_each(Object::end);
+            }
+            if object.life().is_some() && chance.comes(Site::Zombie) {
+                object.replace(ZOMBIE_MS);
             }
             if object.is_at_rest() && object.life().is_some() && chance.comes(Site::Evicted) {
                 object.end();
             }
         }
         for object in &objects {
+            for _ in 0..object.zombies_ended() {
+                chance.met(Site::ZombieDied);
+            }
             object.clock().stand_still(&sim, false);
             object.clock().set_ahead(0);
         }
     });
+}
+
+/// What a version of later code leaves behind when it is rolled back.
+fn newer_schema(database: &NativeSqlite) {
+    let statement = Statement {
+        sql: "INSERT OR IGNORE INTO schema_info (version, applied_at) SELECT 99, 0 \
+              WHERE EXISTS (SELECT 1 FROM schema_info WHERE version = 2)",
+        params: vec![],
+    };
+    // Where nothing was ever stored there is no table yet.
+    drop(block_on(database.apply(vec![statement])));
 }
 
 /// Other settings, each of those that a deployment may have.
@@ -275,19 +314,26 @@ pub fn settings(world: &World, chance: &Chance) {
 }
 
 /// The cron: each minute it pokes what D1 says is due.
-pub fn sweep(world: &World, chance: &Chance, poke: impl Fn(&str) + 'static) {
+pub fn sweep(
+    world: &World,
+    chance: &Chance,
+    open: impl Fn() -> Vec<String> + 'static,
+    poke: impl Fn(&str) + 'static,
+) {
     let (world, chance) = (world.clone(), chance.clone());
     let sim = world.sim.clone();
     sim.clone().spawn(Life::OUTSIDE, async move {
         let mut before: Vec<String> = Vec::new();
         loop {
-            sim.sleep(60_000).await;
-            let due = world.sweep();
-            let stale = !before.is_empty() && chance.comes(Site::StaleSweep);
-            for run_id in if stale { &before } else { &due } {
-                poke(run_id);
+            sim.sleep(MINUTE_MS / 2).await;
+            // What a replica that is behind may still show as due.
+            let stale = open();
+            sim.sleep(MINUTE_MS / 2).await;
+            world.sweep().iter().for_each(|run_id| poke(run_id));
+            if !before.is_empty() && chance.comes(Site::StaleSweep) {
+                before.iter().for_each(|run_id| poke(run_id));
             }
-            before = due;
+            before = stale;
         }
     });
 }

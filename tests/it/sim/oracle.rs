@@ -429,6 +429,11 @@ impl Oracle {
         self.0.states.borrow_mut().insert(hasher.finish());
     }
 
+    /// The runs that D1 holds, which were all open once.
+    pub fn known_runs(&self) -> Vec<String> {
+        self.0.durable.borrow().runs.keys().cloned().collect()
+    }
+
     /// The last lines that anyone could come to see, by run.
     pub fn runs(&self) -> Vec<(Run, String)> {
         let durable = self.0.durable.borrow();

@@ -125,6 +125,9 @@ impl People {
             self.approver(seat, &accepted);
         }
         self.read(seat, turn, &accepted).await;
+        if self.chance.percent(15) {
+            self.resubmit(seat, turn).await;
+        }
     }
 
     /// Posts until the turn is accepted.

@@ -147,7 +147,9 @@ impl Scene {
             self.people.user(seat, turns, deletes);
         }
         let seats = Rc::clone(&self.seats);
-        faults::sweep(world, chance, move |run_id| poke(&seats, run_id));
+        let oracle = self.oracle.clone();
+        let open = move || oracle.known_runs();
+        faults::sweep(world, chance, open, move |run_id| poke(&seats, run_id));
     }
 
     fn draw(&self, name: &str, errands: &mut u32) -> Turn {

@@ -93,7 +93,8 @@ impl Turn {
             fails: None,
             tricks: Vec::new(),
         };
-        if self.kind == Kind::Sandbox {
+        // Lines that only a lost storage had are told again, and must be the same.
+        if self.kind == Kind::Sandbox && !chance.has(Site::StorageLost) {
             self.spoil(&mut script, chance);
         }
         self.texts.push(text);

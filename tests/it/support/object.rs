@@ -170,6 +170,28 @@ impl Object {
         }
     }
 
+    /// Gives the object a new life at its next call while the present one goes on, as a platform does that
+    /// has lost sight of it: until it touches its storage, and for so many ms at most.
+    pub fn replace(&self, most_ms: u64) {
+        let Some((life, _)) = self.0.present.take() else {
+            return;
+        };
+        self.0.storage.replace(life);
+        if let Some(at) = self.alarm() {
+            self.wait_for_alarm(at);
+        }
+        let sim = self.sim();
+        self.sim().spawn(Life::OUTSIDE, async move {
+            sim.sleep(most_ms).await;
+            sim.kill(life);
+        });
+    }
+
+    /// How many replaced lives have ended where they touched its storage.
+    pub fn zombies_ended(&self) -> u64 {
+        self.0.storage.touched()
+    }
+
     /// Ends its life and takes its storage and alarm away.
     pub fn lose_storage(&self) {
         self.end();
@@ -189,13 +211,20 @@ impl Object {
             return (life, session);
         }
         let object = Rc::downgrade(&self.0);
+        let own: Rc<Cell<Option<Life>>> = Rc::default();
+        let known = Rc::clone(&own);
         let life = self.sim().live(move || {
             let object = Object(object.upgrade().expect("an object outlives its lives"));
-            object.0.storage.roll_back();
+            let storage = &object.0.storage;
+            if known.get().is_some_and(|life| storage.is_replaced(life)) {
+                return;
+            }
+            storage.roll_back();
             if let Some(at) = object.alarm() {
                 object.wait_for_alarm(at);
             }
         });
+        own.set(Some(life));
         let session = Session::new(self.platform(life));
         self.0.present.replace(Some((life, Rc::clone(&session))));
         (life, session)

@@ -56,6 +56,13 @@ pub struct SimPorts {
     pub(super) log: Rc<RefCell<Vec<String>>>,
 }
 
+impl SimPorts {
+    /// The clock of its machine.
+    pub const fn clock(&self) -> &WallClock {
+        &self.clock
+    }
+}
+
 impl Clock for SimPorts {
     fn now_ms(&self) -> i64 {
         self.clock.shown(&self.sim)

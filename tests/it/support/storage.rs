@@ -8,6 +8,7 @@ use super::executor::{Life, Sim};
 use super::plan::{Effect, Moment, Plan};
 use futures_executor::block_on;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::future::{Future, pending, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -85,6 +86,9 @@ pub struct Storage {
     /// Kept beside the database for tests that ask what is durable.
     survives: RefCell<Option<Durable>>,
     choice: RefCell<Option<StorageChoice>>,
+    /// Lives that another has replaced: they end where they touch this.
+    replaced: RefCell<BTreeSet<Life>>,
+    touched: Cell<u64>,
     /// Moves with everything that is written, becomes durable, or is lost.
     changes: Cell<u64>,
     /// Raised when what was written is taken back, so that nothing late calls it durable.
@@ -101,6 +105,8 @@ impl Storage {
             durable: Cell::new(0),
             survives: RefCell::default(),
             choice: RefCell::default(),
+            replaced: RefCell::default(),
+            touched: Cell::new(0),
             changes: Cell::new(0),
             history: Cell::new(0),
         })
@@ -116,6 +122,21 @@ impl Storage {
 
     pub(super) fn changes(&self) -> u64 {
         self.changes.get()
+    }
+
+    /// Another life has this now; what the one before has not made durable is gone.
+    pub(super) fn replace(&self, life: Life) {
+        self.replaced.borrow_mut().insert(life);
+        self.roll_back();
+    }
+
+    pub(super) fn is_replaced(&self, life: Life) -> bool {
+        self.replaced.borrow().contains(&life)
+    }
+
+    /// How many replaced lives ended here.
+    pub(super) fn touched(&self) -> u64 {
+        self.touched.get()
     }
 
     fn changed(&self) {
@@ -228,12 +249,21 @@ pub struct ObjectDriver {
 }
 
 impl ObjectDriver {
-    /// Counts a write as an effect unless it belongs to a group that was counted. The life may end
-    /// here, before the group or, with all of it stored, behind this poll.
-    pub(super) async fn begin_write(&self) {
+    /// Ends a life that was replaced.
+    async fn touch(&self) {
+        if self.storage.is_replaced(self.life) && self.sim.is_alive(self.life) {
+            self.storage.touched.set(self.storage.touched.get() + 1);
+            self.sim.kill(self.life);
+        }
         if !self.sim.is_alive(self.life) {
             pending::<()>().await;
         }
+    }
+
+    /// Counts a write as an effect unless it belongs to a group that was counted. The life may end
+    /// here, before the group or, with all of it stored, behind this poll.
+    pub(super) async fn begin_write(&self) {
+        self.touch().await;
         if self.group.replace(self.sim.polls()) == self.sim.polls() {
             return;
         }
@@ -253,8 +283,8 @@ impl Driver for ObjectDriver {
         let writes = writes(&batch);
         if writes {
             self.begin_write().await;
-        } else if !self.sim.is_alive(self.life) {
-            pending::<()>().await;
+        } else {
+            self.touch().await;
         }
         if let Some(fault) = self.storage.fault(&batch) {
             return Err(failure(false, fault == StorageFault::Full));
@@ -275,6 +305,7 @@ impl Driver for ObjectDriver {
         if self.sim.is_doomed(self.life) {
             pending::<()>().await;
         }
+        self.touch().await;
         // An end half-way takes back what was written just now.
         self.sim.sleep(SYNC_MS / 2).await;
         if self.plan.meets(Effect::Sync).is_some() {

@@ -84,6 +84,11 @@ impl Worker {
         Sandbox::new(wire, "http://upstream.test", None)
     }
 
+    /// Its life.
+    pub const fn life(&self) -> Life {
+        self.life
+    }
+
     /// Stops it where it stands, as a signal stops a process.
     pub fn freeze(&self) {
         self.world.sim.freeze(self.life);
