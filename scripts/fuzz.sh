@@ -67,9 +67,10 @@ build() {
 short_run() {
     log=$OUT/$1.log
     files=$(ls "fuzz/corpus/$1" | wc -l)
-    fresh=$OUT/short/$1
-    rm -rf "$fresh"
+    # What is new is of no use here, and no other run may look on.
+    fresh=$(mktemp -d)
     if run "$1" "$fresh" -print_final_stats=1 -seed="$FUZZ_SEED" -runs=$((files + FUZZ_RUNS)) >"$log" 2>&1; then
+        rm -rf "$fresh"
         printf '%-15s %s executions\n' "$1" "$(sed -n 's/^stat::number_of_executed_units: //p' "$log")"
     else
         grep -Ev '^(#|INFO)' "$log" | tail -n 60
@@ -101,7 +102,8 @@ long)
 keep)
     [ -n "${2:-}" ] || fail "usage: scripts/fuzz.sh keep <target>"
     build "$2"
-    "$OUT/stable/$HOST/release/$2" -set_cover_merge=1 $LIMITS "fuzz/corpus/$2" "$OUT/grown/$2"
+    # The fewest short inputs that reach what the corpus doesn't: it stands in git.
+    "$OUT/stable/$HOST/release/$2" -set_cover_merge=1 -use_counters=0 -max_len=512 "fuzz/corpus/$2" "$OUT/grown/$2"
     ;;
 *) fail "usage: scripts/fuzz.sh short [target] | long [target] [seconds] | keep <target>" ;;
 esac
