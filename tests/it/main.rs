@@ -3,7 +3,6 @@
 mod canonical;
 mod chat;
 mod crash;
-mod model;
 mod run;
 mod session;
 mod sim;

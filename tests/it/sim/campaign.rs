@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 /// How many lines of a failed run's trace are shown.
 const SHOWN: usize = 60;
 
+/// In so many runs every fault of the list comes, or a change has made it impossible.
+const MOST_RUNS: u64 = 600;
 /// Each of so many seeds is one of plain Workers.
 const PLAIN: u64 = 5;
 
@@ -30,6 +32,8 @@ pub struct Seeds {
     pub runs: u64,
     /// For how long more, when there is time.
     pub seconds: u64,
+    /// Until every fault came, too, within a bound.
+    pub all: bool,
 }
 
 /// What came of all.
@@ -80,6 +84,10 @@ pub fn attempt(seed: u64) -> Result<Ran, Failure> {
 }
 
 /// Runs them all, on every core.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long to hunt is the machine's time, and nothing in a run"
+)]
 pub fn hunt(seeds: Seeds) -> Report {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let report = Mutex::new(Report::default());
@@ -91,7 +99,12 @@ pub fn hunt(seeds: Seeds) -> Report {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let is_late = began.elapsed() >= Duration::from_secs(seeds.seconds);
-                    if stop.load(Ordering::Relaxed) || (n >= seeds.runs && is_late) {
+                    let waits = seeds.all && n < MOST_RUNS && {
+                        let report = report.lock().expect("nobody panics with it");
+                        !report.counts.missing().is_empty()
+                    };
+                    let is_done = n >= seeds.runs && is_late && !waits;
+                    if stop.load(Ordering::Relaxed) || is_done {
                         return;
                     }
                     let ran = attempt(seeds.first + n);

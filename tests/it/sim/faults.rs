@@ -313,27 +313,30 @@ pub fn settings(world: &World, chance: &Chance) {
     }
 }
 
-/// The cron: each minute it pokes what D1 says is due.
+/// The cron: each minute it pokes what D1 says is due. What a replica that is behind says is due was open
+/// at some time, and may be over.
 pub fn sweep(
     world: &World,
     chance: &Chance,
-    open: impl Fn() -> Vec<String> + 'static,
+    known: impl Fn() -> Vec<String> + 'static,
     poke: impl Fn(&str) + 'static,
 ) {
-    let (world, chance) = (world.clone(), chance.clone());
-    let sim = world.sim.clone();
-    sim.clone().spawn(Life::OUTSIDE, async move {
-        let mut before: Vec<String> = Vec::new();
+    let poke = Rc::new(poke);
+    let (due, sim, there) = (Rc::clone(&poke), world.sim.clone(), world.clone());
+    world.sim.spawn(Life::OUTSIDE, async move {
         loop {
-            sim.sleep(MINUTE_MS / 2).await;
-            // What a replica that is behind may still show as due.
-            let stale = open();
-            sim.sleep(MINUTE_MS / 2).await;
-            world.sweep().iter().for_each(|run_id| poke(run_id));
-            if !before.is_empty() && chance.comes(Site::StaleSweep) {
-                before.iter().for_each(|run_id| poke(run_id));
+            sim.sleep(MINUTE_MS).await;
+            there.sweep().iter().for_each(|run_id| due(run_id));
+        }
+    });
+    let (chance, sim) = (chance.clone(), world.sim.clone());
+    world.sim.spawn(Life::OUTSIDE, async move {
+        while !chance.is_calm() {
+            sim.sleep(chance.within(1_000, 10_000)).await;
+            let known = known();
+            if !known.is_empty() && chance.comes(Site::StaleSweep) {
+                known.iter().for_each(|run_id| poke(run_id));
             }
-            before = stale;
         }
     });
 }

@@ -177,7 +177,11 @@ impl Scene {
         let (mut seq, mut epoch) = (0, 0);
         for row in &rows {
             assert_eq!(row.first_seq, seq, "I2: a gap or an overlap");
-            assert!(row.epoch >= epoch, "I5: a zombie wrote: {} behind {epoch}", row.epoch);
+            assert!(
+                row.epoch >= epoch,
+                "I5: a zombie wrote: {} behind {epoch}",
+                row.epoch
+            );
             (seq, epoch) = (row.next_seq(), row.epoch);
         }
         (run, rows.into_iter().map(|row| row.lines).collect())
@@ -190,20 +194,34 @@ impl Scene {
             let (run, log) = self.stored();
             assert!(log.starts_with(&before.log), "I1: lines are gone: {log}");
             let whole = Script::standard().log(TENANT, "s", 0);
-            let ends = run.as_ref().is_some_and(|run| run.state.status == Status::Failed);
+            let ends = run
+                .as_ref()
+                .is_some_and(|run| run.state.status == Status::Failed);
             assert!(whole.starts_with(&log) || ends, "I3: {log}");
             if let (Some(was), Some(now)) = (&before.run, &run) {
                 assert!(now.epoch >= was.epoch, "I5: an epoch fell");
                 let was_over = was.state.status.is_terminal();
-                assert!(!was_over || was.state == now.state, "I6: changed behind its end");
+                assert!(
+                    !was_over || was.state == now.state,
+                    "I6: changed behind its end"
+                );
             }
-            let state = (changes.min(1), log.len() as u64, run.as_ref().map_or(0, |run| run.epoch));
-            self.states.borrow_mut().insert(state.1 * 16 + state.2.min(15) + state.0);
+            let state = (
+                changes.min(1),
+                log.len() as u64,
+                run.as_ref().map_or(0, |run| run.epoch),
+            );
+            self.states
+                .borrow_mut()
+                .insert(state.1 * 16 + state.2.min(15) + state.0);
             *before = Before { changes, log, run };
         }
         for reading in self.readings.borrow().iter() {
             let seen = reading.log();
-            assert!(before.log.starts_with(&seen), "I1: visible before durable: {seen}");
+            assert!(
+                before.log.starts_with(&seen),
+                "I1: visible before durable: {seen}"
+            );
         }
     }
 
@@ -217,7 +235,11 @@ impl Scene {
         match run.state.status {
             Status::Completed => assert_eq!(log, Script::standard().log(TENANT, "s", 0)),
             Status::Failed => {
-                let code = run.state.last_error.as_ref().map(|error| error.code.as_str());
+                let code = run
+                    .state
+                    .last_error
+                    .as_ref()
+                    .map(|error| error.code.as_str());
                 let redirected = self.chance.counts().of(Site::Redirect) > 0;
                 let is_known = match code {
                     Some("upstream_rejected") => redirected,

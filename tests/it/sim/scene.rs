@@ -148,8 +148,8 @@ impl Scene {
         }
         let seats = Rc::clone(&self.seats);
         let oracle = self.oracle.clone();
-        let open = move || oracle.known_runs();
-        faults::sweep(world, chance, open, move |run_id| poke(&seats, run_id));
+        let known = move || oracle.known_runs();
+        faults::sweep(world, chance, known, move |run_id| poke(&seats, run_id));
     }
 
     fn draw(&self, name: &str, errands: &mut u32) -> Turn {

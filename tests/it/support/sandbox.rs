@@ -298,7 +298,7 @@ impl Execution {
                         order.insert(at + 1, number + 1);
                     }
                 }
-                Trick::Swaps(number) if connection % 2 == 0 => {
+                Trick::Swaps(number) if connection.is_multiple_of(2) => {
                     if let Some(at) = order.iter().position(|known| *known == number + 1)
                         && at + 2 < order.len()
                     {

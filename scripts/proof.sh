@@ -1,0 +1,14 @@
+#!/bin/sh
+# `make proof`: the long tier. What CI does for half a minute, each for as long as it takes to find more.
+#
+# Owns the lengths. The simulator begins at a seed of the day, so that each run looks elsewhere.
+
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+first=$(date +%s)
+
+sh scripts/sim.sh "" "${RUNS:-10000}" "$first" ""
+sh scripts/build.sh example plain-worker
+MINUTES=${MINUTES:-10} SEED=$first node --disable-warning=ExperimentalWarning chaos/run.mjs
+sh scripts/fuzz.sh long "" "${SECONDS_EACH:-120}"
