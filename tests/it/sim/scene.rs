@@ -207,8 +207,10 @@ impl Scene {
         self.run_until_done(until);
         assert_eq!(self.people.busy.get(), 0, "L1, L2: somebody waits for ever");
         if self.chance.counts().of(Site::AlarmLost) > 0 {
-            // Of a finished turn D1 may know nothing yet: only a call finds out that its alarm is lost.
+            // Of a finished turn D1 may know nothing yet: only a new life's first call finds out that its
+            // alarm is lost. An object with nothing to do is evicted.
             for seat in self.seats.iter() {
+                seat.object.end();
                 seat.object.ask(Command::Session);
             }
         }
