@@ -13,6 +13,7 @@ const BINDING: &str = "DB";
 
 /// A D1 database. The platform limits the queries of one invocation, to 1,000 and on the free plan to
 /// 50; a durable step takes two batches of two statements, so that a long run belongs into an object.
+/// A call may hang for as long as the platform lets it: in [`Timed`](crate::ship::Timed) it doesn't.
 #[derive(Clone)]
 pub struct D1 {
     database: Option<js::Database>,

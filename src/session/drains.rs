@@ -321,9 +321,8 @@ impl<P: Platform> Session<P> {
             wake_at: suspended
                 .and_then(|run| run.cancel.as_ref().map_or(run.state.wake_at, |_| Some(now))),
             ship_at: unshipped.then(|| {
-                self.ship
-                    .retry_at()
-                    .unwrap_or_else(|| now.saturating_add_unsigned(config.ship_interval_ms))
+                let wait_ms = self.ship.retry_in_ms(now);
+                now.saturating_add_unsigned(wait_ms.unwrap_or(config.ship_interval_ms))
             }),
             // A teller at work sets its own time; this is for the one that died.
             cancel_at: cancel_at.map(|at| at.max(now.saturating_add_unsigned(config.watchdog_ms))),

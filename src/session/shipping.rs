@@ -20,15 +20,32 @@ use std::rc::Rc;
 pub(super) struct ShipState {
     running: Cell<bool>,
     failures: Cell<u32>,
-    retry_at: Cell<Option<i64>>,
+    retry: Cell<Option<Retry>>,
     held: RefCell<BTreeMap<String, (u64, u64)>>,
     soon: Rc<Wake>,
 }
 
+/// The wait behind a failure.
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    /// Its end, Unix ms.
+    at: i64,
+    /// Its length in ms.
+    wait_ms: u64,
+}
+
+impl Retry {
+    /// What is left of it, in ms: never more than its length, since a clock may have gone back.
+    fn left_ms(self, now: i64) -> u64 {
+        let left = u64::try_from(self.at.saturating_sub(now)).unwrap_or(0);
+        left.min(self.wait_ms)
+    }
+}
+
 impl ShipState {
-    /// When the next try is due after a failure, Unix ms.
-    pub(super) fn retry_at(&self) -> Option<i64> {
-        self.retry_at.get()
+    /// How long the next try has to wait after a failure, in ms; `None` when there was none.
+    pub(super) fn retry_in_ms(&self, now: i64) -> Option<u64> {
+        self.retry.get().map(|retry| retry.left_ms(now))
     }
 
     /// What D1 was known to hold is of runs that this object no longer has.
@@ -126,8 +143,7 @@ impl<P: Platform> Session<P> {
     /// What is left of the wait after a failure; whoever asks for a ship meanwhile waits it out.
     fn ship_retry_ms(&self) -> u64 {
         let now = self.platform.ports().now_ms();
-        let left = self.ship.retry_at.get().map(|at| at.saturating_sub(now));
-        left.and_then(|left| u64::try_from(left).ok()).unwrap_or(0)
+        self.ship.retry_in_ms(now).unwrap_or(0)
     }
 
     /// Keeps count of failures, and when the next try is due.
@@ -135,7 +151,7 @@ impl<P: Platform> Session<P> {
         let state = &self.ship;
         let Some(failure) = failure else {
             state.failures.set(0);
-            state.retry_at.set(None);
+            state.retry.set(None);
             return;
         };
         let failures = state.failures.get().saturating_add(1);
@@ -143,9 +159,8 @@ impl<P: Platform> Session<P> {
         let full = matches!(failure, store::Error::Unavailable(failure) if failure.full);
         let wait_ms = retry_ms(failures, full);
         let now = self.platform.ports().now_ms();
-        state
-            .retry_at
-            .set(Some(now.saturating_add_unsigned(wait_ms)));
+        let at = now.saturating_add_unsigned(wait_ms);
+        state.retry.set(Some(Retry { at, wait_ms }));
         let what = if full {
             "durable store is full"
         } else {
@@ -175,7 +190,11 @@ impl<P: Platform> Session<P> {
                 };
                 let end = object.log_end(&run.run_id).await?;
                 if run.rev <= known.rev && end <= known.lines {
-                    if is_at_work(&run) {
+                    // A woken run's row says suspended until its drain first writes, of which nothing
+                    // notes that it is to be shipped.
+                    let is_woken =
+                        !run.state.status.is_terminal() && self.live(&run.run_id).is_some();
+                    if is_at_work(&run) || is_woken {
                         open = true;
                     } else {
                         // Whatever noted it, this ship or a write that changed nothing.

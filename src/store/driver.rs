@@ -93,7 +93,8 @@ pub struct DriverError {
 
 /// A SQL database that applies batches.
 pub trait Driver: Clone + 'static {
-    /// Applies all statements in order in one transaction, or none of them.
+    /// Applies all statements in order in one transaction, or none of them. It is awaited for as long as
+    /// it takes: whoever can hang is put into [`Timed`](crate::ship::Timed).
     ///
     /// # Errors
     /// A [`DriverError`]; unless it is `unknown`, nothing was stored.

@@ -306,3 +306,19 @@ fn a_session_that_was_copied_from_d1_has_an_alarm_at_once() {
     });
     assert!(seen.get() > 0, "it was copied");
 }
+
+#[test]
+fn a_clock_that_goes_back_does_not_hold_up_the_next_try() {
+    let (world, object) = scene();
+    run_turn(&world, &object, submit("one"));
+    object.clock().set_ahead(600_000);
+    world.d1.fail(|_| Some(Fault::Refused));
+    object.submit(submit("two"));
+    world.run_for(2_500);
+    object.clock().set_ahead(0);
+    world.d1.heal();
+    // The alarm is ten minutes off; a call sets it anew.
+    object.submit(submit("three"));
+    world.run_for(60_000);
+    assert_shipped(&world, &object);
+}

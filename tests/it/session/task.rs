@@ -5,7 +5,8 @@
 
 use super::{Submit, World, submit};
 use crate::support::{
-    CROWD, Client, Crash, ERRAND, Fault, Moment, Object, RACER, WAITER, assert_shipped, lines_of,
+    CROWD, Client, Crash, ERRAND, Fault, Moment, Object, RACER, StorageFault, WAITER,
+    assert_shipped, lines_of,
 };
 use futures_executor::block_on;
 use steadfast::caps;
@@ -471,4 +472,24 @@ fn a_wait_that_a_completed_task_dropped_does_not_seem_to_go_on() {
             ("event:approval", "failed")
         ]
     );
+}
+
+/// A woken turn writes what it has heard of only once its upstream or its body is under way.
+#[test]
+fn a_woken_turn_is_shipped_though_d1_has_the_waking_before_its_first_line() {
+    let (world, object) = scene();
+    object.submit(research());
+    world.run_for(40_000);
+    assert_eq!(status(&object), Status::Suspended);
+    assert_shipped(&world, &object);
+    let until = world.sim.now() + 3_000;
+    let sim = world.sim.clone();
+    object.fail_storage(move |batch| {
+        let mut all = batch.iter();
+        let appends = all.any(|one| one.sql.starts_with("INSERT INTO stream_log"));
+        (appends && sim.now() < until).then_some(StorageFault::Refused)
+    });
+    approve(&object);
+    world.run_for(60_000);
+    check_approved(&world, &object);
 }

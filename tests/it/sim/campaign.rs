@@ -21,7 +21,7 @@ const SHOWN: usize = 60;
 /// In so many runs every fault of the list comes, or a change has made it impossible.
 const MOST_RUNS: u64 = 600;
 /// Each of so many seeds is one of plain Workers.
-const PLAIN: u64 = 5;
+const PLAIN: u64 = 3;
 
 /// Which seeds are run.
 #[derive(Clone, Copy, Debug)]

@@ -89,6 +89,14 @@ pub fn draw(chance: &Chance) {
     }
 }
 
+/// More of what only matters to writers that share a store.
+pub fn draw_for_shared(chance: &Chance) {
+    for site in [Site::D1AnswerLost, Site::D1LostAndLate] {
+        chance.allow(site, 50, &[2_000, 10_000, 30_000]);
+    }
+    chance.allow(Site::LeaseExpired, 50, &[20_000, 50_000]);
+}
+
 /// What becomes of calls of D1, of requests to upstreams, and of lives at their polls and effects.
 pub fn install(world: &World, chance: &Chance, objects: &[Object]) {
     let dice = chance.clone();

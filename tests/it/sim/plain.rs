@@ -6,6 +6,7 @@
 use super::campaign::Ran;
 use super::chance::Chance;
 use super::faults;
+use super::met;
 use super::sites::Site;
 use crate::support::{Life, Reading, Script, Stay, TENANT, Worker, World, input, lines_of};
 use futures_executor::block_on;
@@ -57,13 +58,14 @@ pub fn run(seed: u64, tell: impl FnOnce(&Chance)) -> Ran {
         states: RefCell::default(),
     };
     faults::draw(&scene.chance);
+    faults::draw_for_shared(&scene.chance);
     faults::install(&scene.world, &scene.chance, &[]);
+    met::audit(&scene.world, &scene.chance);
     let pace_ms = scene.chance.one_of(&[5, 40, 400, 4_000]);
     scene.world.upstream.play(Script {
         pace_ms,
         ..Script::standard()
     });
-    scene.note_late_commits();
     scene.operate();
     scene.ask();
     let storm = scene.chance.within(5_000, STORM_MS);
@@ -71,33 +73,11 @@ pub fn run(seed: u64, tell: impl FnOnce(&Chance)) -> Ran {
     scene.chance.calm();
     scene.world.d1.heal();
     scene.world.upstream.heal();
-    scene.note_late_commits();
     scene.run_for(LIVENESS_MS);
     scene.finish()
 }
 
 impl Scene {
-    /// Faults of D1, of which some meet a commit.
-    fn note_late_commits(&self) {
-        let chance = self.chance.clone();
-        self.world.d1.fail(move |batch| {
-            let fault = faults::d1(&chance);
-            let commits = batch
-                .iter()
-                .any(|statement| statement.sql.contains("INTO stream_log"));
-            match fault {
-                Some(crate::support::Fault::LostAndLate(_)) if commits => {
-                    chance.met(Site::LateCommitCollided);
-                }
-                Some(crate::support::Fault::AnswerLost) if commits => {
-                    chance.met(Site::OwnCommitFound);
-                }
-                _ => {}
-            }
-            fault
-        });
-    }
-
     /// Machines stand still past a lease, have wrong clocks, and are replaced when their life has ended.
     fn operate(&self) {
         let (world, chance) = (self.world.clone(), self.chance.clone());
@@ -248,9 +228,6 @@ impl Scene {
                 assert!(is_known, "it failed with {code:?}");
             }
             other => panic!("it is {other:?}"),
-        }
-        if run.epoch > 1 && self.chance.counts().of(Site::LeaseExpired) > 0 {
-            self.chance.met(Site::FenceRejected);
         }
         let mut trace = self.chance.trace();
         trace.push(format!("{run:?}\n{log}"));

@@ -5,6 +5,7 @@
 
 use super::chance::Chance;
 use super::faults;
+use super::met;
 use super::oracle::{Oracle, Seat, without_ending};
 use super::people::People;
 use super::sites::{Counts, Site};
@@ -133,6 +134,7 @@ impl Scene {
             asked_for(body, &turns).and_then(|turn| turn.script.clone())
         });
         faults::install(world, chance, &objects);
+        met::audit(world, chance);
         faults::operate(world, chance, &objects);
         let mut errands = 1;
         for seat in 0..self.seats.len() {

@@ -4,8 +4,8 @@
 //! Owns no rule; tests say what must hold.
 
 use super::platform::SimPorts;
-use super::storage::D1Driver;
 use super::worker::Worker;
+use super::worker::WorkerStore;
 use super::world::{TENANT, World, submit};
 use futures_executor::block_on;
 use std::cell::{Cell, RefCell};
@@ -20,11 +20,11 @@ use steadfast::run::{
 };
 use steadfast::session::{Caller, Mode};
 use steadfast::store::sqlite::NativeSqlite;
-use steadfast::store::{Driver, SqlStore, Statement};
+use steadfast::store::{Driver, Statement};
 use steadfast::wire::line;
 
 /// The store of a plain Worker in a world.
-pub type PlainStore = SqlStore<D1Driver>;
+pub type PlainStore = WorkerStore;
 
 /// The caller of every plain turn.
 pub fn caller() -> Caller {

@@ -338,6 +338,7 @@ pub enum Fault {
 
 type Choice = Box<dyn FnMut(&[Statement]) -> Option<Fault>>;
 type Watch = Box<dyn FnMut(Life, &[Statement])>;
+type Audit = Box<dyn FnMut(&[Statement], &[Outcome], Option<Fault>)>;
 
 /// The one D1 of a world. Clones share it.
 #[derive(Clone)]
@@ -349,8 +350,25 @@ struct D1Inner {
     choice: RefCell<Option<Choice>>,
     /// Sees every batch that arrives, with the life that sent it.
     watch: RefCell<Option<Watch>>,
+    audit: RefCell<Option<Audit>>,
     calls: RefCell<Vec<(i64, bool)>>,
     changes: Cell<u64>,
+}
+
+impl D1Inner {
+    async fn store(
+        &self,
+        batch: Vec<Statement>,
+        fault: Option<Fault>,
+    ) -> Result<Vec<Outcome>, DriverError> {
+        let is_audited = self.audit.borrow().is_some();
+        let copy = if is_audited { batch.clone() } else { vec![] };
+        let stored = self.database.apply(batch).await;
+        if let (Ok(outcomes), Some(audit)) = (&stored, self.audit.borrow_mut().as_mut()) {
+            audit(&copy, outcomes, fault);
+        }
+        stored
+    }
 }
 
 impl D1 {
@@ -360,6 +378,7 @@ impl D1 {
             database: NativeSqlite::in_memory().expect("there is memory"),
             choice: RefCell::default(),
             watch: RefCell::default(),
+            audit: RefCell::default(),
             calls: RefCell::default(),
             changes: Cell::new(0),
         }))
@@ -378,6 +397,11 @@ impl D1 {
     /// Shows each batch that a life sends to `watch`.
     pub fn watch(&self, watch: impl FnMut(Life, &[Statement]) + 'static) {
         self.0.watch.replace(Some(Box::new(watch)));
+    }
+
+    /// Shows each batch that was stored to `audit`, with what it changed and what was done to its call.
+    pub fn audit(&self, audit: impl FnMut(&[Statement], &[Outcome], Option<Fault>) + 'static) {
+        self.0.audit.replace(Some(Box::new(audit)));
     }
 
     /// Moves with everything that is written.
@@ -410,11 +434,7 @@ impl D1 {
             .as_mut()
             .and_then(|choice| choice(&batch));
         let answer = Rc::new(Reply::default());
-        let (to, database, inner) = (
-            Rc::clone(&answer),
-            self.0.database.clone(),
-            Rc::clone(&self.0),
-        );
+        let (to, inner) = (Rc::clone(&answer), Rc::clone(&self.0));
         let after = sim.clone();
         sim.spawn(Life::OUTSIDE, async move {
             let late = match fault {
@@ -444,15 +464,15 @@ impl D1 {
                 }),
                 Some(Fault::Full) => Err(failure(false, true)),
                 Some(Fault::AnswerLost) => {
-                    let stored = database.apply(batch).await;
+                    let stored = inner.store(batch, fault).await;
                     stored.and(Err(failure(true, false)))
                 }
                 Some(Fault::LostAndLate(_)) => {
                     // Nobody is left to hear whether it could be.
-                    database.apply(batch).await.ok();
+                    inner.store(batch, fault).await.ok();
                     return;
                 }
-                Some(Fault::Late(_)) | None => database.apply(batch).await,
+                Some(Fault::Late(_)) | None => inner.store(batch, fault).await,
             };
             after.sleep(D1_HALF_MS).await;
             to.give(result);

@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use steadfast::run::RunContext;
+use steadfast::ship::Timed;
 use steadfast::store::{Section, SqlStore, Store};
 use steadfast::upstream::Sandbox;
 
@@ -23,11 +24,14 @@ pub struct Worker {
     /// Its time, chance and tasks.
     pub ports: SimPorts,
     /// Its store.
-    pub store: SqlStore<D1Driver>,
+    pub store: WorkerStore,
 }
 
+/// D1 as a Worker has it: no call of it is waited for without end.
+pub type WorkerStore = SqlStore<Timed<SimPorts, D1Driver>>;
+
 /// What a durable body of a Worker is given.
-pub type Ctx<W = steadfast::run::NoWorkspace> = RunContext<SimPorts, SqlStore<D1Driver>, W>;
+pub type Ctx<W = steadfast::run::NoWorkspace> = RunContext<SimPorts, WorkerStore, W>;
 
 /// What a task came to, once it has.
 pub type Outcome<T> = Rc<RefCell<Option<T>>>;
@@ -38,22 +42,21 @@ impl World {
         let store = SqlStore::new(self.d1.database(), Section::D1);
         block_on(store.migrate(self.sim.now())).expect("D1 takes the schema");
         let life = self.sim.live(|| {});
+        let ports = SimPorts {
+            sim: self.sim.clone(),
+            life,
+            clock: WallClock::default(),
+            log: Rc::clone(&self.log),
+        };
+        let driver = D1Driver {
+            life,
+            plan: self.plan.clone(),
+            d1: self.d1.clone(),
+            gate: None,
+        };
         Worker {
-            ports: SimPorts {
-                sim: self.sim.clone(),
-                life,
-                clock: WallClock::default(),
-                log: Rc::clone(&self.log),
-            },
-            store: SqlStore::new(
-                D1Driver {
-                    life,
-                    plan: self.plan.clone(),
-                    d1: self.d1.clone(),
-                    gate: None,
-                },
-                Section::D1,
-            ),
+            store: SqlStore::new(Timed::new(ports.clone(), driver), Section::D1),
+            ports,
             world: self.clone(),
             life,
         }
