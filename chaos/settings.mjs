@@ -125,7 +125,7 @@ export class Objects extends Setting {
     return stored;
   }
 
-  /** Whether an open turn would not survive the loss of its object's storage: the tail that D1 lacks is not told again. */
+  /** Whether an open turn would not survive the loss of its object's storage: nobody tells the tail that D1 lacks. */
   isDelicate() {
     return this.turns.some(({ closed, plan, steered }) => !closed && (plan.kind !== "sandbox" || steered));
   }
