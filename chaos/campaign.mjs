@@ -13,7 +13,7 @@ import { judge } from "./oracle.mjs";
 import { planTurn } from "./plan.mjs";
 import { read } from "./readers.mjs";
 import { play } from "./sessions.mjs";
-import { Objects, Plain } from "./settings.mjs";
+import { Objects, Plain, survivesLoss } from "./settings.mjs";
 import { CLIENTS, OBJECT_FAULTS, PLAIN_FAULTS, Sites, UPSTREAM_FAULTS } from "./sites.mjs";
 
 /** Sessions at once. With fewer than kinds of forced first turns some of them would be left to chance. */
@@ -107,7 +107,7 @@ async function sit(setting, seat, seed, isOver) {
     for (let n = 0; n < TURNS && !isOver(); n++) {
       const place = round === 0 ? seat : 1_000 + seat;
       const plan = planTurn(random, { session, place, n, plain: setting.plain });
-      if (plan.kind !== "sandbox" || plan.cancel) await setting.gate;
+      if (!survivesLoss(plan) || plan.cancel) await setting.gate;
       const record = await play(setting, plan, n, seeded(Math.floor(random() * 2 ** 31)));
       if (record.unfinished) return;
       await pause(plan.pauseMs);

@@ -17,6 +17,9 @@ const WINDOW_MS = { objects: 50, plain: 250 };
 const COMMIT_BYTES = 32 * 1024;
 const FINAL = ["completed", "failed", "cancelled"];
 
+/** Only an upstream that still has the execution tells again what a lost storage alone had. */
+export const survivesLoss = ({ kind, expected }) => kind === "sandbox" && expected.gone === 0;
+
 class Setting {
   /** The records of turns under way and over. */
   turns = [];
@@ -127,7 +130,7 @@ export class Objects extends Setting {
 
   /** Whether an open turn would not survive the loss of its object's storage: nobody tells the tail that D1 lacks. */
   isDelicate() {
-    return this.turns.some(({ closed, plan, steered }) => !closed && (plan.kind !== "sandbox" || steered));
+    return this.turns.some(({ closed, plan, steered }) => !closed && (!survivesLoss(plan) || steered));
   }
 
   /** Whether the loss of storage would take nothing but open runs' tails. Nothing may move meanwhile. */
