@@ -13,7 +13,7 @@ import { judge } from "./oracle.mjs";
 import { planTurn } from "./plan.mjs";
 import { read } from "./readers.mjs";
 import { play } from "./sessions.mjs";
-import { Objects, Plain } from "./settings.mjs";
+import { Objects, Plain, survivesLoss } from "./settings.mjs";
 import { CLIENTS, OBJECT_FAULTS, PLAIN_FAULTS, Sites, UPSTREAM_FAULTS } from "./sites.mjs";
 
 /** Sessions at once. With fewer than kinds of forced first turns some of them would be left to chance. */
@@ -45,7 +45,7 @@ export async function campaign({ seed, ms }) {
     for (const site of sites.missed) violations.push({ law: "sites", where: site, evidence: "never reached" });
     const folders = settings.map(({ root }) => root);
     if (violations.length > 0) keep(folders[0], seed, judgement, history);
-    return { judgement, sites, folders, settledMs, counts: countsOf(settings, history) };
+    return { judgement, sites, folders, settledMs, counts: countsOf(history) };
   } catch (error) {
     // Said before anything is stopped: what still waits for a runtime fails with it, and would be heard of first.
     console.error(error);
@@ -99,7 +99,7 @@ async function live(setting, seed, isOver) {
   await Promise.all(seats);
 }
 
-/** One seat: a session after the other. */
+/** One seat: a session after the other. What a turn's clients draw, in whatever order, changes no later plan. */
 async function sit(setting, seat, seed, isOver) {
   const random = seeded(seed);
   for (let round = 0; !isOver(); round++) {
@@ -107,8 +107,8 @@ async function sit(setting, seat, seed, isOver) {
     for (let n = 0; n < TURNS && !isOver(); n++) {
       const place = round === 0 ? seat : 1_000 + seat;
       const plan = planTurn(random, { session, place, n, plain: setting.plain });
-      if (plan.kind !== "sandbox" || plan.cancel) await setting.gate;
-      const record = await play(setting, plan, n, random);
+      if (!survivesLoss(plan) || plan.cancel) await setting.gate;
+      const record = await play(setting, plan, n, seeded(Math.floor(random() * 2 ** 31)));
       if (record.unfinished) return;
       await pause(plan.pauseMs);
     }
@@ -147,7 +147,7 @@ function askedOf(upstream, { runId, expected, message }) {
   };
 }
 
-function countsOf(settings, { turns, sessions }) {
+function countsOf({ turns, sessions, autopsies }) {
   const reads = turns.flatMap(({ reads }) => reads);
   const bytes = reads.reduce((sum, { text }) => sum + text.length, 0);
   const streams = reads.filter(({ stream, status }) => stream && status === 200);
@@ -159,8 +159,8 @@ function countsOf(settings, { turns, sessions }) {
     reattaches: streams.filter(({ label }) => /^main [1-9]/.test(label)).length,
     viewers: streams.filter(({ label }) => label.includes("viewer")).length,
     bytes,
-    autopsies: settings.reduce((sum, { autopsies }) => sum + autopsies.length, 0),
-    linesJudgedAtKills: settings.flatMap(({ autopsies }) => autopsies).reduce((sum, { reads }) => sum + reads.length, 0),
+    autopsies: autopsies.length,
+    cutByKills: autopsies.reduce((sum, { reads }) => sum + reads.length, 0),
   };
 }
 

@@ -217,7 +217,7 @@ function judgeRead(court, { runId }, log, read) {
   if (whole.startsWith(seen)) return;
   const lines = sse ? seen.split("\n\n").map((event) => event.split("\ndata: ")[1] ?? "") : split(seen);
   const seqs = lines.map((line) => parse(line)?.seq).filter((seq) => seq !== undefined);
-  const doubled = seqs.length - new Set(seqs).size;
+  const doubled = seqs.length - new Set(seqs.filter((seq) => seq > read.after)).size;
   const absent = seqs.filter((seq) => seq >= log.length).length;
   const differ = lines.findIndex((line, n) => line !== rest[n]);
   court.doubled += doubled;

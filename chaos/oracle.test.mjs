@@ -74,7 +74,9 @@ function good() {
       },
     ],
     sessions: [{ session: SESSION, turns: [RUN], stored: { d1: { runs: [RUN], turnCount: 1 } } }],
-    autopsies: [{ cause: "SIGKILL", stored: { [RUN]: 4 }, reads: [{ runId: RUN, read: readOf(text(GOOD.slice(0, 4))) }] }],
+    autopsies: [
+      { cause: "SIGKILL", stored: { [RUN]: 4 }, reads: [{ runId: RUN, read: readOf(text(GOOD.slice(0, 4))) }] },
+    ],
   };
 }
 
@@ -194,6 +196,11 @@ test("a line that a reader saw twice, in either framing", () => {
     const events = GOOD.map((line, n) => `id: ${n}\ndata: ${line}\n\n`);
     turn.reads[0] = readOf([...events.slice(0, 3), ...events.slice(2)].join(""), { framing: "sse" });
   });
+});
+
+test("a line that a reader had already when it came back", () => {
+  const { doubled } = caught("I2 read twice", (turn) => turn.reads.push(readOf(text(GOOD.slice(3)), { after: 3 })));
+  assert.equal(doubled, 1);
 });
 
 test("heartbeats are outside of every law, whole or half", () => {

@@ -139,6 +139,6 @@ function task(random, place) {
     approve: place < 18 ? ["before", "waiting", "twice"][place % 3] : pick(random, ["before", "waiting", "twice"]),
     count: 20,
     alone: false,
-    expected: { kind: "task", answer: FOUND, results: 6, outcomes: ["completed"] },
+    expected: { kind: "task", answer: FOUND, results: 6, steps: 10, outcomes: ["completed"] },
   };
 }

@@ -22,14 +22,16 @@ let failed = 0;
 for (let round = 0; round < rounds; round++) {
   const seed = SEED + round;
   const ms = total / rounds;
-  console.log(`chaos: SEED=${seed} MINUTES=${Number((ms / 60_000).toFixed(3))}, campaign ${round + 1} of ${rounds}`);
+  const minutes = Number((ms / 60_000).toFixed(3));
+  console.log(`chaos: SEED=${seed} MINUTES=${minutes}, campaign ${round + 1} of ${rounds}`);
   const { judgement, sites, folders, settledMs, counts } = await campaign({ seed, ms });
   report(judgement, sites, settledMs, counts);
   if (judgement.violations.length > 0) {
     failed += 1;
     for (const { law, where, evidence } of judgement.violations.slice(0, SHOWN))
       console.log(`  VIOLATION of ${law}: ${where}\n    ${evidence}`);
-    console.log(`  ${judgement.violations.length} violations; state and violations.json stay in ${folders.join(" and ")}`);
+    const where = folders.join(" and ");
+    console.log(`  ${judgement.violations.length} violations; state and violations.json stay in ${where}`);
   }
   console.log(`chaos: SEED=${seed} ${judgement.violations.length === 0 ? "passed" : "FAILED"}`);
 }
@@ -37,11 +39,12 @@ process.exit(failed > 0 ? 1 : 0);
 
 function report(judgement, sites, settledMs, counts) {
   const { lines, reads, lost, doubled, differing, outcomes } = judgement;
-  const { sessions, turns, requests, reattaches, viewers, autopsies, linesJudgedAtKills, bytes } = counts;
+  const { sessions, turns, requests, reattaches, viewers, autopsies, cutByKills, bytes } = counts;
   const ends = Object.entries(outcomes).map(([name, count]) => `${count} ${name}`);
   console.log(`  ${sessions} sessions, ${turns} turns (${ends.join(", ")}), ${lines} lines`);
-  console.log(`  ${requests} requests, ${reads} streams read (${(bytes / 1e6).toFixed(1)} MB), ${reattaches} re-attaches, ${viewers} viewers`);
-  console.log(`  ${autopsies} stores examined after SIGKILL for what ${linesJudgedAtKills} cut connections had brought`);
+  const read = `${reads} streams read (${(bytes / 1e6).toFixed(1)} MB)`;
+  console.log(`  ${requests} requests, ${read}, ${reattaches} re-attaches, ${viewers} viewers`);
+  console.log(`  ${autopsies} stores examined after SIGKILL for what ${cutByKills} cut connections had brought`);
   console.log(`  settled ${(settledMs / 1_000).toFixed(1)} s after the last turn's end`);
   for (const [name, count] of sites.counts) console.log(`  ${String(count).padStart(6)}  ${name}`);
   console.log(`  lost ${lost}, doubled ${doubled}, read otherwise ${differing}`);

@@ -114,12 +114,14 @@ async function mainClient(turn) {
       return;
     }
     const begun = main.lines.length > 0;
-    const leaveAfter = plan.alone && !left ? 600 : leaves < plan.leaves.length && begun ? plan.leaves[leaves++] : undefined;
+    const leaveAfter = plan.alone && !left ? 600 : begun ? plan.leaves[leaves++] : undefined;
     const behave = { leaveAfter, onText: (_, bytes) => main.take(bytes) };
     main.begin();
     if (tries > 0 && !left) setting.sites.hit(`client: ${begun ? "follows" : "submits"} again after a cut`);
     const label = `main ${tries}`;
-    const answer = begun ? await turn.follow(label, main.lines.length - 1, { behave }) : await turn.submit(label, behave);
+    const answer = begun
+      ? await turn.follow(label, main.lines.length - 1, { behave })
+      : await turn.submit(label, behave);
     left = answer.ended === "left";
     if (left && !answer.text.endsWith("\n")) setting.sites.hit("client: leaves in mid-line");
     if (left && plan.alone && main.lines.length > 0 && !turn.wasAlone) await alone(turn);
@@ -200,7 +202,7 @@ async function cancel(turn) {
   if (turn.main.lines.length === 0) return;
   turn.steered = true;
   const answer = await post(turn, "cancel", `${turn.path}/cancel`, { reason: "enough" }, []);
-  if (answer) turn.setting.sites.hit(when === "middle" ? "client: cancel in the middle" : "client: cancel beside the end");
+  if (answer) turn.setting.sites.hit(`client: cancel ${when === "middle" ? "in the middle" : "beside the end"}`);
 }
 
 function approvals(turn) {

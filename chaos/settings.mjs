@@ -17,6 +17,9 @@ const WINDOW_MS = { objects: 50, plain: 250 };
 const COMMIT_BYTES = 32 * 1024;
 const FINAL = ["completed", "failed", "cancelled"];
 
+/** Only an upstream that still has the execution tells again what a lost storage alone had. */
+export const survivesLoss = ({ kind, expected }) => kind === "sandbox" && expected.gone === 0;
+
 class Setting {
   /** The records of turns under way and over. */
   turns = [];
@@ -125,9 +128,9 @@ export class Objects extends Setting {
     return stored;
   }
 
-  /** Whether an open turn would not survive the loss of its object's storage: the tail that D1 lacks is not told again. */
+  /** Whether an open turn would not survive the loss of its object's storage: nobody tells the tail that D1 lacks. */
   isDelicate() {
-    return this.turns.some(({ closed, plan, steered }) => !closed && (plan.kind !== "sandbox" || steered));
+    return this.turns.some(({ closed, plan, steered }) => !closed && (!survivesLoss(plan) || steered));
   }
 
   /** Whether the loss of storage would take nothing but open runs' tails. Nothing may move meanwhile. */
@@ -156,7 +159,7 @@ export class Objects extends Setting {
     for (const { record } of this.turns) {
       record.stored = { d1: copyOf(d1, record) };
       const object = objects.get(keyOf(record));
-      const copy = object ? withBudget(copyOf(object, record), WINDOW_MS.objects) : {};
+      const copy = object ? withBudget(copyOf(object, record), WINDOW_MS.objects, record.expected.steps) : {};
       // Lines of a turn that was over when its object's storage was lost stay in D1, and the object says so.
       const isLeft = this.wipes.length > 0 && copy.run?.log_home === "d1" && copy.rows.length === 0;
       const isNeverAsked = this.wipes.length > 0 && copy.run === undefined;
@@ -228,12 +231,16 @@ function copyOf({ runs, log, messages }, { runId }) {
   return { run: runs.get(runId), rows, messages: said };
 }
 
-/** I13: a row a window, one for what each life begins and ends with, one for each full buffer. */
-function withBudget(copy, windowMs) {
+/**
+ * I13: a row a window, one for what each life begins and ends with, one for each full buffer, and for a task's steps
+ * one for each begin and end, since these are durable before what follows them, whatever the window says.
+ */
+function withBudget(copy, windowMs, steps = 0) {
   if (!copy.run?.finished_at) return copy;
   const bytes = copy.rows.reduce((sum, { lines }) => sum + lines.length, 0);
   const life = copy.run.finished_at - copy.run.created_at;
-  return { ...copy, rowsMost: 4 + 2 * copy.run.epoch + Math.ceil(life / windowMs) + Math.ceil(bytes / COMMIT_BYTES) };
+  const most = 4 + 2 * copy.run.epoch + 2 * steps + Math.ceil(life / windowMs) + Math.ceil(bytes / COMMIT_BYTES);
+  return { ...copy, rowsMost: most };
 }
 
 function sessionsOf(turns, stores) {
