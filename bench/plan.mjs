@@ -28,18 +28,24 @@ export const FULL = {
 };
 
 export const QUICK = {
-  first: { rounds: 5 },
+  first: { rounds: 4 },
   line: { rounds: 1, lines: 100 },
   burst: { rounds: 1, lines: 5_000 },
   rows: { turns: 1, lines: 400 },
   resume: { rounds: 1, lines: 60, seen: 30 },
   recovery: { rounds: 1 },
-  kills: { kills: 5, lines: 60 },
+  kills: { kills: 4, lines: 60 },
   replay: { rounds: 2, lines: 10_000 },
   viewers: { rounds: 1, viewers: 100, lines: 50 },
-  many: { rounds: 1, sessions: 200, lines: 30, gapMs: 50, subjects: ABLE },
+  many: {
+    rounds: 1,
+    sessions: 200,
+    lines: 30,
+    gapMs: 50,
+    subjects: ["pass", "ai-chat", "ours50", "ours110"],
+  },
   cpu: { rounds: 1, sessions: 10, lines: 100, subjects: KINDS },
   memory: { rounds: 1, sessions: 40, subjects: KINDS },
   boot: { rounds: 1, subjects: KINDS },
-  growth: { base: { events: 500, turns: 1, sessions: 2, viewers: 1 }, factors: [1, 10, 100] },
+  growth: { base: { events: 200, turns: 1, sessions: 1, viewers: 1 }, factors: [1, 10, 100] },
 };

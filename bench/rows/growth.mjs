@@ -13,6 +13,8 @@ import { eachOf, sessionsAtOnce } from "./many.mjs";
 import { watched } from "./viewers.mjs";
 
 const MOST_REPEATS = 20;
+/** All scales of one kind, the last of which takes most of it. */
+const MOST_MS = 150_000;
 
 /** Bursts: ever longer turns, each in a session of its own. */
 async function events({ pid, turn }, lines, factor, base) {
@@ -75,14 +77,18 @@ const KINDS = [
 
 async function grown(context, { key, title, measure }, subject) {
   const { base, factors } = context.plan.growth;
-  const points = await context.alone(subject, async (bound) => {
-    const found = [];
-    for (const factor of factors) {
-      say(`growth of ${title}, ${subject.title}: ×${factor}`);
-      found.push([base[key] * factor, await measure(bound, base[key] * factor, factor, base[key])]);
-    }
-    return found;
-  });
+  const points = await context.alone(
+    subject,
+    async (bound) => {
+      const found = [];
+      for (const factor of factors) {
+        say(`growth of ${title}, ${subject.title}: ×${factor}`);
+        found.push([base[key] * factor, await measure(bound, base[key] * factor, factor, base[key])]);
+      }
+      return found;
+    },
+    { limitMs: MOST_MS },
+  );
   return points;
 }
 
@@ -104,7 +110,13 @@ export default {
       for (const [place, factor] of context.plan.growth.factors.entries()) {
         const at = context.plan.growth.base[kind.key] * factor;
         figures.push(
-          figure(`growth.${kind.key}.${factor}`, `${at} ${kind.title}: CPU a 1,000 lines`, "ms", results, (points) => points[place][1]),
+          figure(
+            `growth.${kind.key}.${factor}`,
+            `${at} ${kind.title}: CPU a 1,000 lines`,
+            "ms",
+            results,
+            (points) => points[place][1],
+          ),
         );
       }
       figures.push(figure(`growth.${kind.key}`, "… exponent", "", results, exponent));

@@ -55,8 +55,12 @@ export default {
       return (await watched(bound, { viewers, lines }, `${subject.name}-viewers-${round}`)).delays;
     });
     return [
-      figure("viewers.p50", `${viewers} viewers of one turn, p50`, "ms", results, (delays) => quantile(delays, 0.5)),
-      figure("viewers.p99", `${viewers} viewers of one turn, p99`, "ms", results, (delays) => quantile(delays, 0.99)),
+      figure("viewers.p50", `${viewers} viewers of one turn, p50`, "ms", results, (delays) =>
+        quantile(delays, 0.5),
+      ),
+      figure("viewers.p99", `${viewers} viewers of one turn, p99`, "ms", results, (delays) =>
+        quantile(delays, 0.99),
+      ),
     ];
   },
 };
