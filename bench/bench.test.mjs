@@ -84,7 +84,7 @@ test("a line is lost that is gone, another, or never came; doubled that is there
 });
 
 test("a figure is written with what it is good for", () => {
-  assert.deepEqual([0, 0.417, 12.34, 1234.5].map(digits), ["0", "0.42", "12.3", "1,235"]);
+  assert.deepEqual([0, 0.0417, 0.417, 12.34, 1234.5].map(digits), ["0", "0.042", "0.42", "12.3", "1,235"]);
   assert.equal(spread(over([1.5, 2.5, 9.25])), "2.50 (1.50–9.25)");
 });
 

@@ -7,6 +7,8 @@ export const GAP_MS = 20;
 
 /** What keeps up with 4,000 lines a second, or is close to it. */
 const ABLE = ["pass", "ai-sdk", "ai-chat", "ours50", "ours110"];
+/** What the aims compare ours with. */
+const FEW = ["pass", "ai-chat", "ours50"];
 /** One of each kind. */
 const KINDS = ["pass", "event", "ai-sdk", "ai-chat", "ours50"];
 
@@ -24,12 +26,16 @@ export const FULL = {
   cpu: { rounds: 2, sessions: 10, lines: 300 },
   memory: { rounds: 1, sessions: 200, subjects: KINDS },
   boot: { rounds: 3, subjects: KINDS },
-  growth: { base: { events: 1_000, turns: 1, sessions: 2, viewers: 1 }, factors: [1, 10, 100] },
+  growth: {
+    base: { events: 1_000, turns: 1, sessions: 2, viewers: 1 },
+    factors: [1, 10, 100],
+    agedSessions: 5,
+  },
 };
 
 export const QUICK = {
   first: { rounds: 4 },
-  line: { rounds: 1, lines: 100 },
+  line: { rounds: 1, lines: 60 },
   burst: { rounds: 1, lines: 5_000 },
   rows: { turns: 1, lines: 400 },
   resume: { rounds: 1, lines: 60, seen: 30 },
@@ -42,10 +48,15 @@ export const QUICK = {
     sessions: 200,
     lines: 30,
     gapMs: 50,
-    subjects: ["pass", "ai-chat", "ours50", "ours110"],
+    subjects: FEW,
   },
-  cpu: { rounds: 1, sessions: 10, lines: 100, subjects: KINDS },
-  memory: { rounds: 1, sessions: 40, subjects: KINDS },
+  cpu: { rounds: 1, sessions: 10, lines: 100, subjects: FEW },
+  memory: { rounds: 1, sessions: 40, subjects: FEW },
   boot: { rounds: 1, subjects: KINDS },
-  growth: { base: { events: 200, turns: 1, sessions: 1, viewers: 1 }, factors: [1, 10, 100] },
+  growth: {
+    base: { events: 200, turns: 1, sessions: 1, viewers: 1 },
+    factors: [1, 10, 100],
+    agedSessions: 2,
+    subjects: ["ours50"],
+  },
 };

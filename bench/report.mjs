@@ -5,10 +5,10 @@
 import { PRICES } from "./prices.mjs";
 import { SUBJECTS } from "./subjects.mjs";
 
-/** Two digits behind the point below ten, one below a hundred, none from there on; groups of three. */
+/** Three digits behind the point below a tenth, two below ten, one below a hundred, none from there on; groups of three. */
 export function digits(value) {
   const size = Math.abs(value);
-  const places = Number.isInteger(value) || size >= 100 ? 0 : size >= 10 ? 1 : 2;
+  const places = Number.isInteger(value) || size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3;
   return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 }
 

@@ -73,6 +73,8 @@ async function killedTurn(bound, session, lines, killAt) {
     if (line.n !== killAt) return;
     killedAt = performance.now();
     killing = bound.kill();
+    // It is awaited once the connection is cut.
+    killing.catch(() => {});
   });
   await killing;
   const shown = [...view];
