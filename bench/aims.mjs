@@ -9,29 +9,94 @@ const [O0, O, O110] = OURS.map(({ key }) => key);
 
 /** `of(get)` is the measured value, `get(figure, subject)` a median; it is to be at `most` or at `least` that. */
 export const AIMS = [
-  { text: "burst, times as quick as N", of: (get) => get("burst.ms", N) / get("burst.ms", O), least: 30, unit: "×" },
+  {
+    text: "burst, times as quick as N",
+    of: (get) => get("burst.ms", N) / get("burst.ms", O),
+    least: 30,
+    unit: "×",
+  },
   { text: "burst over P", of: (get) => get("burst.ms", O) / get("burst.ms", P), most: 4, unit: "×" },
-  { text: "rows over N, default window", of: (get) => get("rows.next", O) / get("rows.next", N), most: 0.15, unit: "×" },
-  { text: "rows over A, window 110 ms", of: (get) => get("rows.next", O110) / get("rows.next", A), most: 1, unit: "×" },
-  { text: "first line of a new session over A, its connecting included", of: (get) => get("first.loaded", O) / get("first.loaded", A), most: 1, unit: "×" },
-  { text: "first line of a next turn over A", of: (get) => get("first.next", O) / get("first.next", A), most: 1, unit: "×" },
-  { text: "lines lost or doubled by kills", of: (get) => get("kills.lost", O) + get("kills.doubled", O), most: 0, unit: "lines" },
-  { text: "… of A, where it is more than none", of: (get) => get("kills.lost", A) + get("kills.doubled", A), least: 1, unit: "lines" },
+  {
+    text: "rows over N, default window",
+    of: (get) => get("rows.next", O) / get("rows.next", N),
+    most: 0.15,
+    unit: "×",
+  },
+  {
+    text: "rows over A, window 110 ms",
+    of: (get) => get("rows.next", O110) / get("rows.next", A),
+    most: 1,
+    unit: "×",
+  },
+  {
+    text: "first line of a new session over A, its connecting included",
+    of: (get) => get("first.loaded", O) / get("first.loaded", A),
+    most: 1,
+    unit: "×",
+  },
+  {
+    text: "first line of a next turn over A",
+    of: (get) => get("first.next", O) / get("first.next", A),
+    most: 1,
+    unit: "×",
+  },
+  {
+    text: "lines lost or doubled by kills",
+    of: (get) => get("kills.lost", O) + get("kills.doubled", O),
+    most: 0,
+    unit: "lines",
+  },
+  {
+    text: "… of A, where it is more than none",
+    of: (get) => get("kills.lost", A) + get("kills.doubled", A),
+    least: 1,
+    unit: "lines",
+  },
   ...OURS.map(({ key, windowMs }) => ({
     text: `p50 added to a line, window ${windowMs} ms`,
     of: (get) => get("line.p50.above", key),
     most: windowMs / 2 + 5,
     unit: "ms",
   })),
-  { text: "p50 of a line over N, window 0 ms", of: (get) => get("line.p50", O0) / get("line.p50", N), most: 1, unit: "×" },
-  { text: "replay, times as quick as P with the same bytes", of: (get) => get("replay.ms", P) / get("replay.ms", O), least: 0.5, unit: "×" },
-  { text: "200 sessions, p99 over P", of: (get) => get("many.p99", O) / get("many.p99", P), most: 3, unit: "×" },
+  {
+    text: "p50 of a line over N, window 0 ms",
+    of: (get) => get("line.p50", O0) / get("line.p50", N),
+    most: 1,
+    unit: "×",
+  },
+  {
+    text: "replay, times as quick as P with the same bytes",
+    of: (get) => get("replay.ms", P) / get("replay.ms", O),
+    least: 0.5,
+    unit: "×",
+  },
+  {
+    text: "200 sessions, p99 over P",
+    of: (get) => get("many.p99", O) / get("many.p99", P),
+    most: 3,
+    unit: "×",
+  },
   { text: "CPU over P", of: (get) => get("cpu.thousand", O) / get("cpu.thousand", P), most: 4, unit: "×" },
   { text: "CPU over B", of: (get) => get("cpu.thousand", O) / get("cpu.thousand", B), most: 0.7, unit: "×" },
-  { text: "bytes on resume in mid-turn over bytes missing", of: (get) => get("resume.mid", O), most: 1, unit: "×" },
+  {
+    text: "bytes on resume in mid-turn over bytes missing",
+    of: (get) => get("resume.mid", O),
+    most: 1,
+    unit: "×",
+  },
   { text: "… after the end", of: (get) => get("resume.end", O), most: 1, unit: "×" },
-  { text: "exponent of cost a line in turn length", of: (get) => get("growth.events", O), most: 0.1, unit: "" },
-  { text: "exponent of cost a line in session age", of: (get) => get("growth.turns", O), most: 0.1, unit: "" },
+  {
+    text: "exponent of cost a line in turn length",
+    of: (get) => get("growth.events", O),
+    most: 0.1,
+    unit: "",
+  },
+  {
+    text: "exponent of cost a line in session age",
+    of: (get) => get("growth.turns", O),
+    most: 0.1,
+    unit: "",
+  },
 ];
 
 /** Each aim with its `value` and whether it is `met`; both are null when a figure is missing. */

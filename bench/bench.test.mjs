@@ -10,7 +10,10 @@ import { judged } from "./rows/kills.mjs";
 import { exponent, over, quantile, slope } from "./stats.mjs";
 
 const near = (found, expected) => assert.ok(Math.abs(found - expected) < 1e-9, `${found}, not ${expected}`);
-const figure = (key, by) => ({ key, by: Object.fromEntries(Object.entries(by).map(([name, value]) => [name, over([value])])) });
+const figure = (key, by) => ({
+  key,
+  by: Object.fromEntries(Object.entries(by).map(([name, value]) => [name, over([value])])),
+});
 
 test("a quantile lies between the two nearest values", () => {
   near(quantile([4, 1, 3, 2], 0.5), 2.5);
@@ -26,8 +29,22 @@ test("a median has its spread, and no rounds are no figure", () => {
 test("an exponent is the slope of the logarithms", () => {
   const grown = (power) => [1, 10, 100].map((x) => [x, 7 * x ** power]);
   for (const power of [-1, 0, 0.5, 1, 2]) near(exponent(grown(power)), power);
-  assert.throws(() => exponent([[1, 0], [2, 1]]), /positive/);
-  assert.throws(() => slope([[1, 1], [1, 2]]), /two different/);
+  assert.throws(
+    () =>
+      exponent([
+        [1, 0],
+        [2, 1],
+      ]),
+    /positive/,
+  );
+  assert.throws(
+    () =>
+      slope([
+        [1, 1],
+        [1, 2],
+      ]),
+    /two different/,
+  );
 });
 
 test("rows, requests and time are priced by the published table", () => {
@@ -67,7 +84,7 @@ test("a line is lost that is gone, another, or never came; doubled that is there
 });
 
 test("a figure is written with what it is good for", () => {
-  assert.deepEqual([0, 0.417, 12.34, 1234.5].map(digits), ["0", "0.42", "12.3", "1,235"]);
+  assert.deepEqual([0, 0.0417, 0.417, 12.34, 1234.5].map(digits), ["0", "0.042", "0.42", "12.3", "1,235"]);
   assert.equal(spread(over([1.5, 2.5, 9.25])), "2.50 (1.50–9.25)");
 });
 
@@ -90,7 +107,15 @@ test("report and chart are made of whatever was measured", () => {
     { key: "cpu", title: "CPU", figures: [] },
   ];
   const failures = [{ what: "CPU", error: "no\nworkerd" }];
-  const result = { at: "2026-11-21T00:00:00Z", quick: true, machine, clock: null, rows, failures, tookMs: 1_000 };
+  const result = {
+    at: "2026-11-21T00:00:00Z",
+    quick: true,
+    machine,
+    clock: null,
+    rows,
+    failures,
+    tookMs: 1_000,
+  };
   const text = markdown({ ...result, aims: judge(figures) });
   assert.match(text, /\| burst over P \| ≤ 4 × \| 4 \| met \|/);
   assert.match(text, /- CPU: no workerd/);

@@ -60,7 +60,10 @@ export function scale(values) {
   if (positive.length === 0) return { isLog: false, share: () => 0 };
   if (most / least <= LINEAR_MOST) return { isLog: false, share: (value) => Math.max(0, value) / most };
   const from = Math.log10(least) - 1;
-  return { isLog: true, share: (value) => (value > 0 ? (Math.log10(value) - from) / (Math.log10(most) - from) : 0) };
+  return {
+    isLog: true,
+    share: (value) => (value > 0 ? (Math.log10(value) - from) / (Math.log10(most) - from) : 0),
+  };
 }
 
 function panel({ title, unit }, by, x, y) {
@@ -93,7 +96,12 @@ export function chart({ at, quick, machine, rows }) {
   const body = [];
   for (const one of panels) {
     const column = heights[0] <= heights[1] ? 0 : 1;
-    const { parts, height } = panel(one, figures.get(one.key), MARGIN + column * (COLUMN + MARGIN), heights[column]);
+    const { parts, height } = panel(
+      one,
+      figures.get(one.key),
+      MARGIN + column * (COLUMN + MARGIN),
+      heights[column],
+    );
     body.push(...parts);
     heights[column] += height + GAP;
   }

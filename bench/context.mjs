@@ -13,6 +13,8 @@ export const say = (text) => process.stderr.write(`${text}\n`);
 const SHORT = { lines: 3, gapMs: 20 };
 /** The first turns make D1's tables and let the engine compile. */
 const WARM_UP_TURNS = 3;
+/** A subject that is alone takes some seconds, or up to a minute where it can't keep up. */
+const ALONE_MOST_MS = 90_000;
 
 export class Context {
   #shared = null;
@@ -80,17 +82,28 @@ export class Context {
     return results;
   }
 
-  /** A subject in a workerd of its own, for what is measured of the process. */
-  async alone(subject, use, { isWarm = true } = {}) {
+  /**
+   * A subject in a workerd of its own, for what is measured of the process or fills the machine. What isn't over within
+   * `limitMs` ends with its workerd, and fails.
+   */
+  async alone(subject, use, { isWarm = true, limitMs = ALONE_MOST_MS } = {}) {
     const served = await start({ only: [subject.key] });
     try {
       const bound = await bind(subject, served.urls[subject.name]);
       if (isWarm) await warmUp(bound);
-      return await use(Object.assign(bound, served, { pid: workerdOf(served.host.pid) }));
+      return await within(limitMs, use(Object.assign(bound, served, { pid: workerdOf(served.host.pid) })));
     } finally {
       await served.stop();
     }
   }
+}
+
+async function within(limitMs, work) {
+  const { promise: late, reject } = Promise.withResolvers();
+  const timer = setTimeout(() => reject(new Error(`not over within ${limitMs / 1_000} s`)), limitMs);
+  // What is given up fails once its workerd is gone, and nobody is there to hear it.
+  work.catch(() => {});
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 /** A subject with its client, at an address. */

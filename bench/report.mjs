@@ -5,15 +5,17 @@
 import { PRICES } from "./prices.mjs";
 import { SUBJECTS } from "./subjects.mjs";
 
-/** Two digits behind the point below ten, one below a hundred, none from there on; groups of three. */
+/** Three digits behind the point below a tenth, two below ten, one below a hundred, none from there on; groups of three. */
 export function digits(value) {
   const size = Math.abs(value);
-  const places = Number.isInteger(value) || size >= 100 ? 0 : size >= 10 ? 1 : 2;
+  const places = Number.isInteger(value) || size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3;
   return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 }
 
 export const spread = ({ median, least, most, rounds }) =>
-  rounds.length === 1 || least === most ? digits(median) : `${digits(median)} (${digits(least)}–${digits(most)})`;
+  rounds.length === 1 || least === most
+    ? digits(median)
+    : `${digits(median)} (${digits(least)}–${digits(most)})`;
 
 const table = (head, rows) => [
   `| ${head.join(" | ")} |`,
@@ -27,7 +29,10 @@ function section({ title, note, figures }) {
   const columns = SUBJECTS.filter(({ key }) => figures.some(({ by }) => by[key]));
   const rows = figures
     .filter(({ by }) => Object.keys(by).length > 0)
-    .map(({ title: name, unit, by }) => [withUnit(name, unit), ...columns.map(({ key }) => (by[key] ? spread(by[key]) : "–"))]);
+    .map(({ title: name, unit, by }) => [
+      withUnit(name, unit),
+      ...columns.map(({ key }) => (by[key] ? spread(by[key]) : "–")),
+    ]);
   return [
     `## ${title}`,
     "",
@@ -57,7 +62,12 @@ function aims(judged) {
 
 function failures(failed) {
   if (failed.length === 0) return [];
-  return ["## Failed", "", ...failed.map(({ what, error }) => `- ${what}: ${error.replaceAll("\n", " ")}`), ""];
+  return [
+    "## Failed",
+    "",
+    ...failed.map(({ what, error }) => `- ${what}: ${error.replaceAll("\n", " ")}`),
+    "",
+  ];
 }
 
 const price = () => {
@@ -70,14 +80,28 @@ const price = () => {
 };
 
 /** The whole report. */
-export function markdown({ at, quick, machine, clock, aims: judged, rows, failures: failed, tookMs, versions }) {
+export function markdown({
+  at,
+  quick,
+  machine,
+  clock,
+  aims: judged,
+  rows,
+  failures: failed,
+  tookMs,
+  versions,
+}) {
   const load = `load ${machine.loadBefore.toFixed(1)} before and ${machine.loadAfter.toFixed(1)} after`;
-  const clocks = clock ? ` Clocks agree within ${(Math.abs(clock.offsetMs) + clock.errorMs).toFixed(2)} ms.` : "";
+  const clocks = clock
+    ? ` Clocks agree within ${(Math.abs(clock.offsetMs) + clock.errorMs).toFixed(2)} ms.`
+    : "";
+  const { disk } = machine;
+  const synced = disk ? ` A page on the disk takes ${spread(disk)} ms (fsync).` : "";
   const measured = new Set(rows.map(({ key }) => key));
   return [
     "# Steadfast beside the others",
     "",
-    `${at}, ${machine.cores} × ${machine.processor}, Node ${machine.node}, ${load}, ${Math.round(tookMs / 1_000)} s${quick ? ", a quick run" : ""}.${clocks}`,
+    `${at}, ${machine.cores} × ${machine.processor}, Node ${machine.node}, ${load}, ${Math.round(tookMs / 1_000)} s${quick ? ", a quick run" : ""}.${clocks}${synced}`,
     ...(versions ? [versions] : []),
     "",
     "Medians of the rounds' figures, the least and the most round in brackets. Times are of all Workers in one workerd",

@@ -2,7 +2,7 @@
 //
 // Owns the order of the rows and what is written: bench/results/latest.{md,json,svg}, the Markdown on stdout as well.
 // It judges no time; it says what was aimed at and what came out. `ONLY=burst,rows` measures those rows alone, `QUICK=1`
-// takes fewer rounds. A row that fails is named with its error, and the others go on.
+// takes fewer rounds. `TMPDIR=/dev/shm` keeps the Workers' state in memory and so leaves the disk's time out. A row that fails is named with its error, and the others go on.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { judge } from "./aims.mjs";
 import { chart } from "./chart.mjs";
 import { Context, say } from "./context.mjs";
+import { syncMs } from "./disk.mjs";
 import { clockOffset } from "./measure.mjs";
 import { FULL, QUICK } from "./plan.mjs";
 import { markdown } from "./report.mjs";
@@ -22,7 +23,8 @@ const RESULTS = join(import.meta.dirname, "results");
 function chosenRows() {
   const only = (process.env.ONLY ?? "").split(",").filter(Boolean);
   const unknown = only.filter((key) => !ROWS.some((row) => row.key === key));
-  if (unknown.length > 0) throw new Error(`no row is called ${unknown}; there are ${ROWS.map(({ key }) => key)}`);
+  if (unknown.length > 0)
+    throw new Error(`no row is called ${unknown}; there are ${ROWS.map(({ key }) => key)}`);
   return only.length === 0 ? ROWS : ROWS.filter(({ key }) => only.includes(key));
 }
 
@@ -55,6 +57,7 @@ async function measureAll(context, chosen) {
 async function main() {
   const from = performance.now();
   const loadBefore = loadavg()[0];
+  const disk = syncMs();
   const plan = isQuick ? QUICK : FULL;
   const context = new Context(plan, SUBJECTS);
   const { rows, clock } = await measureAll(context, chosenRows());
@@ -68,6 +71,7 @@ async function main() {
       node: process.version,
       loadBefore,
       loadAfter: loadavg()[0],
+      disk,
     },
     clock,
     aims: judge(rows.flatMap(({ figures }) => figures)),

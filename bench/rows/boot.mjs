@@ -8,8 +8,12 @@ export default {
   key: "boot",
   title: "First request",
   async measure(context) {
-    const results = await context.rounds(context.plan.boot.rounds, "first request", context.of("boot"), (subject) =>
-      context.alone(subject, async ({ turn }) => (await turn(SHORT, "first")).firstMs, { isWarm: false }),
+    const results = await context.rounds(
+      context.plan.boot.rounds,
+      "first request",
+      context.of("boot"),
+      (subject) =>
+        context.alone(subject, async ({ turn }) => (await turn(SHORT, "first")).firstMs, { isWarm: false }),
     );
     return [figure("boot.first", "first line of the first request after boot", "ms", results)];
   },

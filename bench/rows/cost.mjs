@@ -44,7 +44,8 @@ async function rowsOfTurn({ subject, url, turn }, script, stateDir, turnIndex) {
   await turn(script, session);
   const after = await settled(url);
   const written = Object.fromEntries(Object.keys(after).map((kind) => [kind, after[kind] - before[kind]]));
-  if (subject.ours) holdAgainstFiles(written, stateDir, subject.name, `dev:${session}:${turnIndex}`, script.lines);
+  if (subject.ours)
+    holdAgainstFiles(written, stateDir, subject.name, `dev:${session}:${turnIndex}`, script.lines);
   return written;
 }
 
@@ -70,9 +71,13 @@ async function countedTurns(context) {
 }
 
 /** A turn of a session that was there before, where one was counted: a first turn makes its tables as well. */
-const usual = (turns) => Object.fromEntries(Object.entries(turns).map(([key, [first, next]]) => [key, [next ?? first].filter(Boolean)]));
+const usual = (turns) =>
+  Object.fromEntries(
+    Object.entries(turns).map(([key, [first, next]]) => [key, [next ?? first].filter(Boolean)]),
+  );
 
-const firstOf = (turns) => Object.fromEntries(Object.entries(turns).map(([key, counts]) => [key, counts.slice(0, 1)]));
+const firstOf = (turns) =>
+  Object.fromEntries(Object.entries(turns).map(([key, counts]) => [key, counts.slice(0, 1)]));
 
 export default {
   key: "rows",
@@ -82,11 +87,28 @@ export default {
     const turns = await countedTurns(context);
     const objectSeconds = (lines * GAP_MS) / 1_000;
     const dollars = (turn) => dollarsPerMillionTurns({ rows: sum(turn), alarms: turn.alarms, objectSeconds });
-    const price = figure("rows.dollars", "dollars per million turns", "$", usual(turns), (turn) => dollars(turn).total);
+    const price = figure(
+      "rows.dollars",
+      "dollars per million turns",
+      "$",
+      usual(turns),
+      (turn) => dollars(turn).total,
+    );
     const passed = dollarsPerMillionTurns({ rows: 0, alarms: 0, objectSeconds: 0 });
-    price.by[PASS.key] = { median: passed.total, least: passed.total, most: passed.total, rounds: [passed.total] };
+    price.by[PASS.key] = {
+      median: passed.total,
+      least: passed.total,
+      most: passed.total,
+      rounds: [passed.total],
+    };
     return [
-      figure("rows.first", `rows written by ${lines} lines, a session's first turn`, "rows", firstOf(turns), sum),
+      figure(
+        "rows.first",
+        `rows written by ${lines} lines, a session's first turn`,
+        "rows",
+        firstOf(turns),
+        sum,
+      ),
       figure("rows.next", `rows written by ${lines} lines, a later turn`, "rows", usual(turns), sum),
       figure("rows.object", "… in the object", "rows", usual(turns), ({ object }) => object),
       figure("rows.d1", "… in D1", "rows", usual(turns), ({ d1 }) => d1),
@@ -94,7 +116,13 @@ export default {
       figure("rows.line", "… a line", "rows", usual(turns), (turn) => sum(turn) / lines),
       price,
       figure("rows.dollars.rows", "… of which rows", "$", usual(turns), (turn) => dollars(turn).rows),
-      figure("rows.dollars.time", `… of which ${objectSeconds} s of an object`, "$", usual(turns), (turn) => dollars(turn).duration),
+      figure(
+        "rows.dollars.time",
+        `… of which ${objectSeconds} s of an object`,
+        "$",
+        usual(turns),
+        (turn) => dollars(turn).duration,
+      ),
     ];
   },
 };

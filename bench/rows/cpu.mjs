@@ -33,7 +33,9 @@ export default {
       context.alone(subject, async ({ pid, turn }) => {
         const script = { lines, gapMs: GAP_MS };
         // The sessions are there before, as in a deployment that runs.
-        await Promise.all(Array.from({ length: sessions }, (_, n) => turn({ lines: 50, gapMs: 2 }, `cpu-${n}`)));
+        await Promise.all(
+          Array.from({ length: sessions }, (_, n) => turn({ lines: 50, gapMs: 2 }, `cpu-${n}`)),
+        );
         await pause(SETTLE_MS);
         const turns = () => Promise.all(Array.from({ length: sessions }, (_, n) => turn(script, `cpu-${n}`)));
         return (1_000 * (await costOf(pid, turns))) / (sessions * lines);

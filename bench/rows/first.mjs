@@ -12,11 +12,16 @@ export default {
     "From a request to the first line of the answer's text. A client of ai-chat loads the session's messages and connects " +
     "before it may ask, which makes a new session's object; ours asks at once, and its first request makes object and tables.",
   async measure(context) {
-    const results = await context.rounds(context.plan.first.rounds, "first line", context.of("first"), async (subject, round) => {
-      const { turn } = await context.at(subject);
-      const session = `${subject.name}-first-${round}`;
-      return { fresh: await turn(SHORT, session), next: await turn(SHORT, session) };
-    });
+    const results = await context.rounds(
+      context.plan.first.rounds,
+      "first line",
+      context.of("first"),
+      async (subject, round) => {
+        const { turn } = await context.at(subject);
+        const session = `${subject.name}-first-${round}`;
+        return { fresh: await turn(SHORT, session), next: await turn(SHORT, session) };
+      },
+    );
     const loaded = ({ fresh }) => fresh.firstMs + (fresh.connectMs ?? 0);
     const fresh = (turns) => turns.fresh.firstMs;
     const next = (turns) => turns.next.firstMs;

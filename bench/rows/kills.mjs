@@ -73,6 +73,8 @@ async function killedTurn(bound, session, lines, killAt) {
     if (line.n !== killAt) return;
     killedAt = performance.now();
     killing = bound.kill();
+    // It is awaited once the connection is cut.
+    killing.catch(() => {});
   });
   await killing;
   const shown = [...view];
@@ -119,7 +121,10 @@ export default {
         sums[subject.key] = [{ lost: sum("lost"), doubled: sum("doubled"), hit, again }];
         times[subject.key] = turns.map(({ recoveredMs }) => recoveredMs).filter((ms) => ms !== null);
         if (times[subject.key].length < kills)
-          context.fail(`kills, ${subject.title}`, new Error(`${kills - times[subject.key].length} of ${kills} turns never went on`));
+          context.fail(
+            `kills, ${subject.title}`,
+            new Error(`${kills - times[subject.key].length} of ${kills} turns never went on`),
+          );
       } catch (error) {
         context.fail(`kills, ${subject.title}`, error);
       }

@@ -30,7 +30,8 @@ async function comesBack({ open, resume }, script, session, seen, awayMs) {
   await pause(awayMs);
   const back = await resume(session, { after: last.seq });
   for await (const line of back.lines) last = line;
-  if (last.n !== script.lines) throw new Error(`the client that came back ended at line ${last.n} of ${script.lines}`);
+  if (last.n !== script.lines)
+    throw new Error(`the client that came back ended at line ${last.n} of ${script.lines}`);
   return back.bytes;
 }
 
@@ -54,8 +55,20 @@ export default {
       return { mid, end, missing: bytes - before };
     });
     return [
-      figure("resume.mid", "back in mid-turn, bytes sent over bytes missing", "×", results, ({ mid, missing }) => mid / missing),
-      figure("resume.end", "back after the end, bytes sent over bytes missing", "×", results, ({ end, missing }) => end / missing),
+      figure(
+        "resume.mid",
+        "back in mid-turn, bytes sent over bytes missing",
+        "×",
+        results,
+        ({ mid, missing }) => mid / missing,
+      ),
+      figure(
+        "resume.end",
+        "back after the end, bytes sent over bytes missing",
+        "×",
+        results,
+        ({ end, missing }) => end / missing,
+      ),
       figure("resume.missing", "bytes missing", "bytes", results, ({ missing }) => missing),
     ];
   },

@@ -1,10 +1,11 @@
 // What is uploaded: the Worker's code, compressed as a deploy counts it.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { BUILD } from "../../miniflare/harness.mjs";
 import { figure } from "../context.mjs";
+import { builtPeer } from "../peers/build.mjs";
 import { DEFAULT } from "../subjects.mjs";
 
 const kilobytes = (path) => {
@@ -17,11 +18,8 @@ export default {
   title: "Size",
   async measure(context) {
     const results = { [DEFAULT.key]: [kilobytes(join(BUILD, "index_bg.wasm"))] };
-    for (const { key, buildDir } of context.subjects) {
-      if (!buildDir || buildDir === BUILD) continue;
-      const [script] = readdirSync(buildDir).filter((name) => /\.m?js$/.test(name));
-      results[key] = [kilobytes(join(buildDir, script))];
-    }
+    for (const { key, peer } of context.subjects)
+      if (peer) results[key] = [kilobytes(join(builtPeer(peer), "index.js"))];
     return [
       figure("size.gzip", "code, gzip -9 (ours: the wasm)", "KB", results, ({ gzip }) => gzip),
       figure("size.raw", "… raw", "KB", results, ({ raw }) => raw),
