@@ -207,6 +207,8 @@ impl<P: Platform> Session<P> {
                 let held = durable.ship(&shipment).await?;
                 match judge(&session.birth, &shipment.run, held.as_ref()) {
                     Verdict::Superseded => return Ok(Pass::Superseded),
+                    // The erasure takes the note of it away, too.
+                    Verdict::Erased => break,
                     Verdict::Absent => return Err(lost()),
                     Verdict::Holds { rev, lines } => {
                         known.rev = rev;

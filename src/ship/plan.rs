@@ -83,8 +83,10 @@ pub enum Verdict {
         /// The lines.
         lines: u64,
     },
-    /// Another life of this session owns it, or the turn was erased: stop.
+    /// Another life of this session owns it: stop.
     Superseded,
+    /// This session has erased the turn while the ship was under way.
+    Erased,
     /// D1 has the session as ours, but not this run: try again.
     Absent,
 }
@@ -94,7 +96,7 @@ pub fn judge(birth: &str, run: &Run, held: Option<&Stands>) -> Verdict {
     match held {
         None => Verdict::Absent,
         Some(held) if held.birth != birth => Verdict::Superseded,
-        Some(held) if held.first_turn > run.turn_index => Verdict::Superseded,
+        Some(held) if held.first_turn > run.turn_index => Verdict::Erased,
         Some(held) => match held.run {
             Some((rev, lines)) => Verdict::Holds { rev, lines },
             None => Verdict::Absent,
@@ -224,7 +226,7 @@ mod tests {
         for (held, expected) in [
             (None, Verdict::Absent),
             (Some(held("other", 0, Some((5, 9)))), Verdict::Superseded),
-            (Some(held("mine", 1, Some((5, 9)))), Verdict::Superseded),
+            (Some(held("mine", 1, Some((5, 9)))), Verdict::Erased),
             (Some(held("mine", 0, None)), Verdict::Absent),
             (
                 Some(held("mine", 0, Some((6, 12)))),

@@ -19,7 +19,7 @@ use campaign::{Failure, Seeds, attempt, hunt};
 use std::str::FromStr;
 
 /// Seeds that once broke something, and what: they are run first.
-const FOUND: [(u64, &str); 2] = [
+const FOUND: [(u64, &str); 3] = [
     (
         316,
         "D1 had a woken turn's waking before its first line, and the turn was taken for shipped",
@@ -27,6 +27,10 @@ const FOUND: [(u64, &str); 2] = [
     (
         30_482,
         "a clock that had gone back held up the next ship for twenty minutes",
+    ),
+    (
+        50_297,
+        "a ship that was late to its session's erasure had the object forget its tombstone",
     ),
 ];
 

@@ -112,3 +112,19 @@ fn an_erasure_goes_on_when_d1_is_back_whatever_ends_meanwhile() {
     world.settle();
     check_erased(&world, &object, 1);
 }
+
+#[test]
+fn a_ship_that_is_late_to_its_own_sessions_erasure_leaves_the_tombstone() {
+    let (world, object) = scene();
+    run_turn(&world, &object, submit("hello"));
+    let mut is_first = true;
+    world.d1.fail(move |batch| {
+        let ships = batch.iter().any(|one| one.sql.contains("INTO runs"));
+        let is_late = ships && std::mem::take(&mut is_first);
+        is_late.then_some(Fault::Late(5_000))
+    });
+    object.submit(submit("more"));
+    world.run_for(350);
+    delete(&world, &object);
+    check_erased(&world, &object, 2);
+}
