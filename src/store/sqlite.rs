@@ -6,6 +6,7 @@
 
 use super::{Driver, DriverError, Outcome, Statement, Value};
 use crate::caps;
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior, params_from_iter};
 use std::cell::RefCell;
@@ -43,6 +44,8 @@ impl NativeSqlite {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // A commit has reached the disk when it returns; `sync` rests on this.
             connection.pragma_update(None, "synchronous", "FULL")?;
+            // Otherwise many statements are compiled again whenever a parameter is bound anew.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             // Every statement of `sql` fits; the default of 16 would prepare them again and again.
             connection.set_prepared_statement_cache_capacity(caps::SQLITE_STATEMENTS);
             Ok(connection)

@@ -6,6 +6,7 @@
 
 mod cancelled;
 mod chat;
+mod polls;
 mod split;
 mod task;
 
@@ -208,8 +209,17 @@ fn recovered_turn(world: &World, crash: Crash, recovery: Recovery) -> Option<Eff
     let crashed = world.run_to_crash();
     world.plan.crash_no_more();
     reader.check_durable();
+    if crashed {
+        recover(world, &object, &mut reader, recovery);
+    }
+    reader.read_to_the_end(world);
+    check_completed(world, &object, &reader);
+    world.plan.crashed()
+}
+
+/// What happens behind an end.
+fn recover(world: &World, object: &Object, reader: &mut Reader, recovery: Recovery) {
     match recovery {
-        _ if !crashed => {}
         Recovery::Alarm => world.settle(),
         Recovery::Client => reader.come_back(),
         Recovery::StorageLost => {
@@ -226,9 +236,6 @@ fn recovered_turn(world: &World, crash: Crash, recovery: Recovery) -> Option<Eff
             world.settle();
         }
     }
-    reader.read_to_the_end(world);
-    check_completed(world, &object, &reader);
-    world.plan.crashed()
 }
 
 /// The laws, once a sandbox's turn is over.

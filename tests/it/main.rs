@@ -3,6 +3,7 @@
 mod canonical;
 mod chat;
 mod crash;
+mod model;
 mod run;
 mod session;
 mod sim;

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use steadfast::caps;
 use steadfast::session::Command;
-use steadfast::store::{Section, SqlStore, Statement, Status, Store};
+use steadfast::store::{Section, Session, SqlStore, Statement, Status, Store};
 
 /// How long a turn takes from its submit to its client's last byte, in ms.
 fn turn_ms(world: &World, object: &Object, message: &str) -> i64 {
@@ -320,5 +320,35 @@ fn a_clock_that_goes_back_does_not_hold_up_the_next_try() {
     // The alarm is ten minutes off; a call sets it anew.
     object.submit(submit("three"));
     world.run_for(60_000);
+    assert_shipped(&world, &object);
+}
+
+#[test]
+fn an_instance_that_was_replaced_takes_no_session_away_from_its_successor() {
+    let (world, object) = scene();
+    world.set("SHIP_INTERVAL_MS", "100");
+    let mut calls = 0;
+    // The first instance's question whether D1 has the session; it has none when it is asked.
+    world.d1.fail(move |_| {
+        calls += 1;
+        (calls == 1).then_some(Fault::Late(400))
+    });
+    object.ask(Command::Session);
+    world.run_for(10);
+    object.replace(30_000);
+    let client = object.submit(submit("one"));
+    world.run_for(380);
+    let shipped = world.dump(&object);
+    assert_eq!(shipped.runs[0].0.state.status, Status::Running);
+    world.settle();
+    assert_eq!(object.zombies_ended(), 1);
+    assert!(client.has_ended(), "{}", client.brief());
+    assert_eq!(client.log(), Script::standard().log(TENANT, "s", 0));
+    let birth = |session: Option<Session>| session.map(|session| session.birth);
+    assert_eq!(
+        birth(world.dump(&object).session),
+        birth(shipped.session),
+        "nobody else has claimed it"
+    );
     assert_shipped(&world, &object);
 }
