@@ -35,10 +35,10 @@ struct Retry {
 }
 
 impl Retry {
-    /// What is left of it, in ms: never more than its length, since a clock may have gone back.
+    /// What is left of it, in ms. More than all of it says that the clock went back: then nothing is.
     fn left_ms(self, now: i64) -> u64 {
         let left = u64::try_from(self.at.saturating_sub(now)).unwrap_or(0);
-        left.min(self.wait_ms)
+        if left > self.wait_ms { 0 } else { left }
     }
 }
 

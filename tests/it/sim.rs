@@ -19,7 +19,7 @@ use campaign::{Failure, Seeds, attempt, hunt};
 use std::str::FromStr;
 
 /// Seeds that once broke something, and what: they are run first.
-const FOUND: [(u64, &str); 3] = [
+const FOUND: [(u64, &str); 4] = [
     (
         316,
         "D1 had a woken turn's waking before its first line, and the turn was taken for shipped",
@@ -31,6 +31,10 @@ const FOUND: [(u64, &str); 3] = [
     (
         50_297,
         "a ship that was late to its session's erasure had the object forget its tombstone",
+    ),
+    (
+        60_938,
+        "behind a clock that had gone back the wait for a full D1 began anew at each look",
     ),
 ];
 

@@ -278,8 +278,9 @@ impl Scene {
         let turn = &turns[name];
         assert!(
             run.state.status.is_terminal(),
-            "L1: {at} is {:?}",
-            run.state.status
+            "L1: {at} is {:?}, to be looked at in {:?} ms",
+            run.state.status,
+            run.state.wake_at.map(|at| at - self.world.sim.now())
         );
         let asked = self.world.upstream.asked();
         let prompts = asked
