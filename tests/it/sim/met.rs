@@ -80,13 +80,13 @@ fn ship(
 ) -> Site {
     let durable = world.durable();
     let session = block_on(durable.session(session_key)).expect("D1 answers");
-    if session.is_none_or(|session| session.birth != birth) {
-        return Site::FenceRejected;
-    }
-    let Some(run) = block_on(durable.run(run_id)).expect("D1 answers") else {
-        // The turn was erased.
+    let run = block_on(durable.run(run_id)).expect("D1 answers");
+    let (Some(session), Some(run)) = (session, run) else {
         return Site::FenceRejected;
     };
+    if session.birth != birth || session.first_turn > run.turn_index {
+        return Site::FenceRejected;
+    }
     let (Value::Integer(rev), Value::Integer(lines)) = numbers else {
         panic!("a ship names its rev and its lines");
     };
