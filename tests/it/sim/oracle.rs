@@ -131,6 +131,16 @@ impl Oracle {
         assert_eq!(known, execution_id, "I8: one key, two runs");
     }
 
+    /// A storage is lost, and with it what its keys meant where D1 has heard of no such run yet.
+    pub fn is_lost(&self, seat: usize) {
+        let durable = self.0.world.durable();
+        let prefix = format!("{} ", self.0.seats[seat].key);
+        self.0.keys.borrow_mut().retain(|name, run_id| {
+            let run = block_on(durable.run(run_id)).expect("D1 answers");
+            run.is_some() || !name.starts_with(&prefix)
+        });
+    }
+
     /// The session is erased from here on.
     pub fn is_deleted(&self, seat: usize) {
         let key = self.0.seats[seat].key.clone();

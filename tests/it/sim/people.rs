@@ -223,8 +223,9 @@ impl People {
         // A submit's own answer was only looked at: what follows is read from a cursor of our own.
         let mut have: u64 = 0;
         let mut from = -1;
+        let mut at = accepted.turn;
         loop {
-            let client = self.follow(seat, accepted.turn, from, self.pace());
+            let client = self.follow(seat, at, from, self.pace());
             let leaves = self
                 .chance
                 .percent(25)
@@ -253,7 +254,9 @@ impl People {
                     // Storage that was lost had lines which D1 has not yet.
                     "cursor_out_of_range" | "not_found" if self.chance.has(Site::StorageLost) => {
                         have = 0;
-                        self.resubmit(seat, turn).await;
+                        // A turn of which D1 had not heard begins anew, at the session's next index.
+                        let again = self.resubmit(seat, turn).await;
+                        at = again.map_or(at, |accepted| accepted.turn);
                     }
                     code => panic!("{} can't be read: {code}", accepted.run_id),
                 },
@@ -281,11 +284,12 @@ impl People {
         }
     }
 
-    async fn resubmit(&self, seat: usize, turn: &Turn) {
+    async fn resubmit(&self, seat: usize, turn: &Turn) -> Option<Accepted> {
         let client = self.post(seat, &turn.submit(), Pace::Eager);
         self.head(&client).await;
-        self.accepted(seat, turn, &client);
+        let accepted = self.accepted(seat, turn, &client);
         client.leave();
+        accepted
     }
 
     /// Reads until the end, until nothing more comes, or until it leaves.

@@ -196,6 +196,7 @@ impl Scene {
             let at = self.world.sim.now().saturating_add_unsigned(lost);
             self.run_until_done(at);
             self.chance.met(Site::StorageLost);
+            self.oracle.is_lost(0);
             self.seats[0].object.lose_storage();
         }
         self.run_until_done(until);
@@ -230,6 +231,16 @@ impl Scene {
                 let ids = names.entry(turn.name.clone()).or_default();
                 ids.insert(asked.execution_id);
             }
+        }
+        let held: BTreeSet<String> = self
+            .oracle
+            .runs()
+            .into_iter()
+            .map(|(run, _)| run.run_id)
+            .collect();
+        for ids in names.values_mut().filter(|ids| ids.len() > 1) {
+            // What D1 had not heard of when the storage was lost is bought again, and only that.
+            ids.retain(|id| held.contains(id) || !self.chance.has(Site::StorageLost));
         }
         // I4: one prompt.
         for (name, ids) in &names {
