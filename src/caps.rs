@@ -25,6 +25,8 @@ pub const UPSTREAM_NAME_BYTES: usize = 64;
 pub const UPSTREAM_MESSAGE_BYTES: usize = 2 * 1024;
 /// A buffered group of lines is committed at this size whatever the window says.
 pub const COMMIT_BYTES: usize = 32 * 1024;
+/// The longest wait behind a slow commit, where the window is shorter: beyond it readers notice.
+pub const COMMIT_WAIT_MS: u64 = 1_000;
 /// Lines are shipped to D1 at this size whatever the interval says.
 pub const SHIP_BYTES: usize = 64 * 1024;
 /// Quiet after which a follower is sent a heartbeat: PROTOCOL §2.2.

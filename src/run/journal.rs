@@ -361,10 +361,11 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
                     select(sleep, self.queued.changed(since)).await;
                 }
                 Due::Now => {
+                    let began_at = self.now();
                     if let Err(failure) = self.commit(None).await {
                         return failure;
                     }
-                    policy.committed(self.now());
+                    policy.committed(began_at, self.now());
                 }
             }
         }

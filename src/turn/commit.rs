@@ -1,7 +1,10 @@
 //! The group-commit policy: when buffered lines are written.
 //!
 //! Pure. A first line after quiet pays one commit; a burst pays one a window; a large group goes
-//! at once. Invariant: no buffered line waits longer than the window.
+//! at once. Where a commit takes longer than the window, because the machine or the store is busy, the
+//! next one waits as long as it took: larger groups instead of a queue that grows. Invariant: no buffered
+//! line waits longer than the window, or than the last commit took; of the latter
+//! [`caps::COMMIT_WAIT_MS`] at most.
 
 use crate::caps;
 
@@ -10,6 +13,8 @@ use crate::caps;
 pub struct CommitPolicy {
     window_ms: u64,
     last_at: Option<i64>,
+    /// The wait behind the last commit, in ms.
+    wait_ms: u64,
 }
 
 /// What to do with the buffer now.
@@ -30,12 +35,17 @@ impl CommitPolicy {
         CommitPolicy {
             window_ms,
             last_at: None,
+            wait_ms: window_ms,
         }
     }
 
-    /// A group was committed.
-    pub fn committed(&mut self, now: i64) {
+    /// A group was committed, which began at `since`.
+    pub fn committed(&mut self, since: i64, now: i64) {
         self.last_at = Some(now);
+        let took_ms = u64::try_from(now.saturating_sub(since)).unwrap_or(0);
+        if self.window_ms > 0 {
+            self.wait_ms = took_ms.min(caps::COMMIT_WAIT_MS).max(self.window_ms);
+        }
     }
 
     /// When to commit a buffer of `bytes`.
@@ -44,11 +54,11 @@ impl CommitPolicy {
             return Due::Nothing;
         }
         let open_at = match self.last_at {
-            Some(last_at) => last_at.saturating_add_unsigned(self.window_ms),
+            Some(last_at) => last_at.saturating_add_unsigned(self.wait_ms),
             None => now,
         };
-        // A clock that jumped back must not hold lines for longer than the window.
-        let open_at = open_at.min(now.saturating_add_unsigned(self.window_ms));
+        // A clock that jumped back must not hold lines for longer than the wait.
+        let open_at = open_at.min(now.saturating_add_unsigned(self.wait_ms));
         if bytes >= caps::COMMIT_BYTES || open_at <= now {
             Due::Now
         } else {
@@ -64,7 +74,7 @@ mod tests {
     fn check(last_at: Option<i64>, now: i64, bytes: usize, expected: Due) {
         let mut policy = CommitPolicy::new(50);
         if let Some(at) = last_at {
-            policy.committed(at);
+            policy.committed(at, at);
         }
         assert_eq!(
             policy.due(now, bytes),
@@ -94,7 +104,25 @@ mod tests {
     #[test]
     fn no_window_means_at_once() {
         let mut policy = CommitPolicy::new(0);
-        policy.committed(1_000);
+        policy.committed(900, 1_000);
         assert_eq!(policy.due(1_000, 1), Due::Now);
+    }
+
+    #[test]
+    fn a_slow_commit_is_followed_by_as_long_a_wait() {
+        for (took, wait) in [
+            (-9, 50),
+            (0, 50),
+            (50, 50),
+            (51, 51),
+            (400, 400),
+            (9_999, 1_000),
+        ] {
+            let mut policy = CommitPolicy::new(50);
+            policy.committed(10_000 - took, 10_000);
+            assert_eq!(policy.due(10_000, 1), Due::At(10_000 + wait), "{took}");
+            policy.committed(20_000, 20_000);
+            assert_eq!(policy.due(20_000, 1), Due::At(20_050), "the next is quick");
+        }
     }
 }

@@ -56,7 +56,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         drain.store.sync().await?;
         self.buffer.committed();
         let committed_at = drain.ports.now_ms();
-        self.policy.committed(committed_at);
+        self.policy.committed(now, committed_at);
         let transitioned = changes.transition.is_some();
         if let Some(transition) = changes.transition {
             self.drain.run.state = transition.state;

@@ -162,7 +162,7 @@ fn a_follower_whose_lines_expire_under_it_is_cut() {
     world.d1.fail(move |batch| {
         if batch.iter().any(|one| {
             one.sql
-                .contains("FROM stream_log WHERE run_id = ?1 AND first_seq >=")
+                .contains("FROM stream_log WHERE run_id = +?1 AND first_seq >=")
         }) {
             let expire = Statement {
                 sql: "DELETE FROM stream_log",
