@@ -10,13 +10,13 @@ use super::oracle::{Oracle, Seat, without_ending};
 use super::people::People;
 use super::sites::{Counts, Site};
 use super::turns::{Kind, Turn, asked_for};
-use crate::support::{World, assert_shipped};
+use crate::support::{Dump, World, assert_shipped};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use steadfast::caps;
 use steadfast::session::Command;
-use steadfast::store::{Run, Status};
+use steadfast::store::{Run, Status, Step};
 use steadfast::wire::line;
 
 /// How long after the last fault everything must be over, in ms: an alarm, a lost one's sweep, the
@@ -24,6 +24,12 @@ use steadfast::wire::line;
 const LIVENESS_MS: u64 = 20 * 60 * 1000;
 /// The longest a run may take to come to rest behind that: what was asked for late.
 const REST_MS: u64 = 15 * 60 * 1000;
+/// Rows that a turn may write in its object, beside one a line.
+const ROWS_OF_TURN: u64 = 20;
+/// Beside those, for each step that is tried again and waits.
+const ROWS_OF_STEP: u64 = 6;
+/// Beside those, for each time that it is taken over.
+const ROWS_OF_LIFE: u64 = 5;
 /// An alarm as far away is retention's.
 const FAR_MS: i64 = 20 * caps::DAY_MS as i64;
 
@@ -259,6 +265,28 @@ impl Scene {
         );
     }
 
+    /// I13: what a turn writes in its object grows with its lines, its steps and its recoveries, and with
+    /// nothing else: not with time, with refusals, with readers or with looks.
+    fn check_rows(&self, seat: &Seat, dump: &Dump) {
+        let is_erased = dump.session.as_ref().is_none_or(|row| row.first_turn > 0);
+        if is_erased || self.chance.has(Site::StorageLost) {
+            return;
+        }
+        let of_run = |(run, _, steps): &(Run, String, Vec<Step>)| {
+            ROWS_OF_TURN
+                + run.state.line_count
+                + ROWS_OF_STEP * steps.len() as u64
+                + ROWS_OF_LIFE * run.epoch
+        };
+        let budget: u64 = dump.runs.iter().map(of_run).sum();
+        let rows = seat.object.rows();
+        assert!(
+            rows <= budget + ROWS_OF_TURN,
+            "I13: {} wrote {rows} rows, {budget} at most",
+            seat.key
+        );
+    }
+
     fn check_seat(&self, seat: &Seat) {
         let dump = self.world.dump(&seat.object);
         if dump
@@ -271,6 +299,7 @@ impl Scene {
         if seat.object.dump().session.is_some() {
             assert_shipped(&self.world, &seat.object);
         }
+        self.check_rows(seat, &dump);
         // L3: nothing is to be done any more.
         let left = seat.object.alarm().map(|at| at - self.world.sim.now());
         assert!(

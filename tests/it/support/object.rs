@@ -109,6 +109,11 @@ impl Object {
         self.0.storage.changes()
     }
 
+    /// How many rows it has written so far, those that an end took back included.
+    pub fn rows(&self) -> u64 {
+        self.0.storage.rows()
+    }
+
     /// Has `choice` say what becomes of each call of its storage from now on.
     pub fn fail_storage(&self, choice: impl FnMut(&[Statement]) -> Option<StorageFault> + 'static) {
         self.0.storage.fail(choice);

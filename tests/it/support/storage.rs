@@ -91,6 +91,8 @@ pub struct Storage {
     touched: Cell<u64>,
     /// Moves with everything that is written, becomes durable, or is lost.
     changes: Cell<u64>,
+    /// Rows that were written, whatever became of them.
+    rows: Cell<u64>,
     /// Raised when what was written is taken back, so that nothing late calls it durable.
     history: Cell<u64>,
 }
@@ -108,6 +110,7 @@ impl Storage {
             replaced: RefCell::default(),
             touched: Cell::new(0),
             changes: Cell::new(0),
+            rows: Cell::new(0),
             history: Cell::new(0),
         })
     }
@@ -122,6 +125,10 @@ impl Storage {
 
     pub(super) fn changes(&self) -> u64 {
         self.changes.get()
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.get()
     }
 
     /// Another life has this now; what the one before has not made durable is gone.
@@ -290,7 +297,11 @@ impl Driver for ObjectDriver {
             return Err(failure(false, fault == StorageFault::Full));
         }
         let applied = self.storage.database().apply(batch.clone()).await;
-        if writes && applied.is_ok() {
+        if let Ok(outcomes) = &applied
+            && writes
+        {
+            let rows: u64 = outcomes.iter().map(|one| one.changes).sum();
+            self.storage.rows.set(self.storage.rows.get() + rows);
             self.storage.wrote(Entry::Batch(batch));
         }
         applied
