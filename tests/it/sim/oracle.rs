@@ -82,6 +82,8 @@ struct Inner {
     /// By run: the hash of the visible prefix at each seq that anyone ever saw.
     visible: RefCell<BTreeMap<String, BTreeMap<u64, [u8; 32]>>>,
     keys: RefCell<BTreeMap<String, String>>,
+    /// By run: the epoch under which its cancel was first seen.
+    cancels: RefCell<BTreeMap<String, u64>>,
     states: RefCell<BTreeSet<u64>>,
     deleted: RefCell<BTreeSet<String>>,
 }
@@ -104,6 +106,7 @@ impl Oracle {
             watched: RefCell::default(),
             visible: RefCell::default(),
             keys: RefCell::default(),
+            cancels: RefCell::default(),
             states: RefCell::default(),
             deleted: RefCell::default(),
         }));
@@ -295,6 +298,7 @@ impl Oracle {
             }
         }
         self.check_visible(seen);
+        self.check_cancel(seen);
         let Some(turn) = self.turn_of(run) else {
             return;
         };
@@ -323,6 +327,21 @@ impl Oracle {
         );
     }
 
+    /// I6: whoever takes a cancelled run over does nothing else with it.
+    fn check_cancel(&self, seen: &Seen) {
+        let (run, status) = (&seen.run, seen.run.state.status);
+        if seen.is_durable_only || run.cancel.is_none() {
+            return;
+        }
+        let mut cancels = self.0.cancels.borrow_mut();
+        let since = cancels.entry(run.run_id.clone()).or_insert(run.epoch);
+        assert!(
+            run.epoch == *since || !status.is_terminal() || status == Status::Cancelled,
+            "I6: {} was cancelled, taken over, and is {status:?}",
+            run.run_id
+        );
+    }
+
     /// I3: the upstream's order.
     fn check_order(&self, seat: &Seat, turn: &Turn, seen: &Seen, log: &str) {
         let (Kind::Sandbox, Some(script)) = (turn.kind, &turn.script) else {
@@ -340,7 +359,7 @@ impl Oracle {
         let told = without_ending(&seen.lines).concat();
         assert!(
             whole.starts_with(&told),
-            "I3: {told} is no prefix of {whole}"
+            "I3: not what the upstream said: {told} is no prefix of {whole}"
         );
     }
 

@@ -23,6 +23,8 @@ const RUN: &str = "acme:s:0";
 const STORM_MS: u64 = 150_000;
 /// How long after the last one the turn must be over: a lease, the longest back-off, a reader's patience.
 const LIVENESS_MS: u64 = 15 * 60 * 1000;
+/// How far ahead a machine's clock is at most, in ms.
+const SKEW_MS: u64 = 1_000;
 
 /// What was stored at the last look.
 #[derive(Default)]
@@ -93,7 +95,7 @@ impl Scene {
                     continue;
                 }
                 // A lease knows how far two clocks may differ; this is within it.
-                let skew = i64::try_from(chance.below(1_000)).expect("it is small");
+                let skew = i64::try_from(chance.below(SKEW_MS)).expect("it is small");
                 if !chance.is_calm() && chance.percent(20) {
                     machine.ports.clock().set_ahead(skew);
                 }
@@ -177,9 +179,24 @@ impl Scene {
             let ends = run
                 .as_ref()
                 .is_some_and(|run| run.state.status == Status::Failed);
-            assert!(whole.starts_with(&log) || ends, "I3: {log}");
+            assert!(
+                whole.starts_with(&log) || ends,
+                "I3: not what the upstream said: {log}"
+            );
             if let (Some(was), Some(now)) = (&before.run, &run) {
                 assert!(now.epoch >= was.epoch, "I5: an epoch fell");
+                let holder = |run: &Run| run.lease.as_ref().map(|lease| lease.holder.clone());
+                let is_kept = holder(now).is_none() || holder(now) == holder(was);
+                assert!(
+                    is_kept || now.epoch > was.epoch,
+                    "I5: another holder under the same epoch"
+                );
+                let ahead = i64::try_from(SKEW_MS).expect("it is small");
+                let until = was.lease.as_ref().map_or(0, |lease| lease.until);
+                assert!(
+                    is_kept || until <= self.world.sim.now() + ahead,
+                    "I5: a lease was broken before its end"
+                );
                 let was_over = was.state.status.is_terminal();
                 assert!(
                     !was_over || was.state == now.state,

@@ -11,12 +11,13 @@ use super::people::People;
 use super::sites::{Counts, Site};
 use super::turns::{Kind, Turn, asked_for};
 use crate::support::{Dump, World, assert_shipped};
+use futures_executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use steadfast::caps;
 use steadfast::session::Command;
-use steadfast::store::{Run, Status, Step};
+use steadfast::store::{Role, Run, Status, Step, Store};
 use steadfast::wire::line;
 
 /// How long after the last fault everything must be over, in ms: an alarm, a lost one's sweep, the
@@ -337,7 +338,7 @@ impl Scene {
             Kind::Own | Kind::Errand => {}
         }
         match run.state.status {
-            Status::Completed => check_text(turn, run, log),
+            Status::Completed => self.check_message(run, &check_text(turn, run, log)),
             Status::Cancelled => {
                 let asked = self.people.cancelled.borrow().contains(at);
                 assert!(asked, "{at} was cancelled by nobody");
@@ -354,6 +355,26 @@ impl Scene {
         }
     }
 
+    /// The transcript has the answer that the lines tell.
+    fn check_message(&self, run: &Run, text: &str) {
+        let key = run.run_id.rsplit_once(':').expect("it has a turn").0;
+        let asked = Some((run.turn_index, Role::User));
+        let answers = block_on(self.world.durable().messages(key, asked, 1));
+        let answers = answers.expect("D1 answers");
+        let answer = answers.first().expect("it was answered");
+        assert_eq!(
+            answer.turn_index, run.turn_index,
+            "{}: no answer",
+            run.run_id
+        );
+        let told = serde_json::Value::from(text).to_string();
+        assert_eq!(
+            answer.content, told,
+            "{}: another answer than its lines tell",
+            run.run_id
+        );
+    }
+
     /// Whether a failure has a cause in this run.
     fn explains(&self, turn: &Turn, code: &str) -> bool {
         let counts = self.chance.counts();
@@ -368,7 +389,7 @@ impl Scene {
 }
 
 /// The last attempt's text is the turn's.
-fn check_text(turn: &Turn, run: &Run, log: &str) {
+fn check_text(turn: &Turn, run: &Run, log: &str) -> String {
     let lines: Vec<String> = log.split_inclusive('\n').map(str::to_owned).collect();
     let mut text = String::new();
     for line in without_ending(&lines) {
@@ -392,6 +413,7 @@ fn check_text(turn: &Turn, run: &Run, log: &str) {
         "{}: {text:?} is none of {:?}",
         run.run_id, turn.texts
     );
+    text
 }
 
 fn poke(seats: &[Seat], run_id: &str) {
