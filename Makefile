@@ -1,6 +1,6 @@
 # Everything a person runs. The work is done in scripts/; see each file's head.
 
-.PHONY: help setup dev build build-faults build-example test chaos sim proof bench bench-runner golden fuzz clean
+.PHONY: help setup dev build build-faults build-example test chaos sim mutants proof bench bench-runner golden fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -28,7 +28,10 @@ test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 sim: ## Simulate: SEED= shows one run, RUNS= hunts from FIRST= on, for SECONDS= at least
 	@exec sh scripts/sim.sh "$(SEED)" "$(RUNS)" "$(FIRST)" "$(SECONDS)"
 
-proof: build ## The long tier: simulator, model, chaos and fuzzing, about an hour
+mutants: ## Break the code on purpose, each fault or MUTANT=, and see that it is found
+	@exec sh scripts/mutants.sh "$(MUTANT)"
+
+proof: build ## The long tier: simulator, mutants, model, chaos and fuzzing, over an hour
 	@exec sh scripts/proof.sh
 
 chaos: build ## Harm the built Workers for MINUTES (0.5), by SEED, and judge all that was read

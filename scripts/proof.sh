@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 first=$(date +%s)
 
 sh scripts/sim.sh "" "${RUNS:-10000}" "$first" ""
+sh scripts/mutants.sh ""
 # It exhausts each scene, in about ten minutes; its time is bounded in case one comes to no end.
 MODEL=deep timeout "${MODEL_SECONDS:-1800}" cargo test --locked --test it -- --nocapture model::
 sh scripts/build.sh example plain-worker

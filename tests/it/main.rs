@@ -4,6 +4,7 @@ mod canonical;
 mod chat;
 mod crash;
 mod model;
+mod mutants;
 mod run;
 mod session;
 mod sim;
