@@ -96,7 +96,8 @@ pub fn hunt(seeds: Seeds) -> Report {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                loop {
+                // A seed that was taken is run, so that the lowest one that fails is the same each time.
+                while !stop.load(Ordering::Relaxed) {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let is_late = began.elapsed() >= Duration::from_secs(seeds.seconds);
                     let waits = seeds.all && n < MOST_RUNS && {
@@ -104,7 +105,7 @@ pub fn hunt(seeds: Seeds) -> Report {
                         !report.counts.missing().is_empty()
                     };
                     let is_done = n >= seeds.runs && is_late && !waits;
-                    if stop.load(Ordering::Relaxed) || is_done {
+                    if is_done {
                         return;
                     }
                     let ran = attempt(seeds.first + n);
