@@ -57,7 +57,15 @@ function aims(judged) {
     aim.value === null ? "–" : digits(aim.value),
     VERDICTS.get(aim.met),
   ]);
-  return ["## Aims", "", ...table(["", "aim", "measured", ""], rows), ""];
+  const missed = judged.filter(({ met, why }) => met === false && why);
+  const reasons = missed.map(({ text, why }) => `- **${text}**: ${why}`);
+  return [
+    "## Aims",
+    "",
+    ...table(["", "aim", "measured", ""], rows),
+    "",
+    ...(reasons.length > 0 ? ["What stands in the way of those that were missed:", "", ...reasons, ""] : []),
+  ];
 }
 
 function failures(failed) {
