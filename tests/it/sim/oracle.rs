@@ -142,6 +142,16 @@ impl Oracle {
             let run = block_on(durable.run(run_id)).expect("D1 answers");
             run.is_some() || !name.starts_with(&prefix)
         });
+        // Frames are told again as they were; an ending of ours that D1 lacks may be another one then.
+        let mut visible = self.0.visible.borrow_mut();
+        for (run, _, _) in self.0.seats[seat].object.dump().runs {
+            if run.state.status.is_terminal()
+                && let Some(seen) = visible.get_mut(&run.run_id)
+            {
+                let held = block_on(durable.log_end(&run.run_id)).expect("D1 answers");
+                seen.retain(|seq, _| *seq < held);
+            }
+        }
     }
 
     /// The session is erased from here on.
