@@ -5,7 +5,7 @@
 
 use super::chance::Chance;
 use super::sites::Site;
-use super::turns::{Kind, Turn};
+use super::turns::{Kind, Turn, without_ending};
 use crate::support::{Client, Object, World, lines_of};
 use futures_executor::block_on;
 use sha2::{Digest, Sha256};
@@ -491,21 +491,6 @@ impl View {
             .partition(|(run_id, _)| run_id.starts_with(&own));
         self.runs = others;
         mine
-    }
-}
-
-/// A log's lines without its ending, nor the error that belongs to one.
-pub fn without_ending(lines: &[String]) -> &[String] {
-    let kind =
-        |line: &String| line::parse_kind_and_data(line.trim_end()).map(|(kind, _)| kind.to_owned());
-    let Some((last, rest)) = lines.split_last() else {
-        return lines;
-    };
-    match kind(last).as_deref() {
-        Some("session.run.failed") => rest.split_last().map_or(rest, |(_, rest)| rest),
-        Some("error") => rest,
-        Some(kind) if line::is_terminal(kind) => rest,
-        Some(_) | None => lines,
     }
 }
 

@@ -6,10 +6,10 @@
 use super::chance::Chance;
 use super::faults;
 use super::met;
-use super::oracle::{Oracle, Seat, without_ending};
+use super::oracle::{Oracle, Seat};
 use super::people::People;
 use super::sites::{Counts, Site};
-use super::turns::{Kind, Turn, asked_for};
+use super::turns::{Kind, Turn, asked_for, without_ending};
 use crate::support::{Dump, World, assert_shipped};
 use futures_executor::block_on;
 use std::cell::{Cell, RefCell};

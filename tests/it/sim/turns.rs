@@ -8,6 +8,7 @@ use super::sites::Site;
 use crate::support::{ERRAND, SPELLER, Script, Trick, errand_answer, submit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use steadfast::wire::line;
 use steadfast::wire::request::Submit;
 
 /// Texts that scripts hold for the life of the process; the same few for every run.
@@ -176,4 +177,19 @@ pub fn asked_for<'a>(body: &str, turns: &'a BTreeMap<String, Turn>) -> Option<&'
         false => body.rfind("turn-"),
     };
     at.and_then(named)
+}
+
+/// A log's lines without its ending, nor the error that belongs to one.
+pub fn without_ending(lines: &[String]) -> &[String] {
+    let kind =
+        |line: &String| line::parse_kind_and_data(line.trim_end()).map(|(kind, _)| kind.to_owned());
+    let Some((last, rest)) = lines.split_last() else {
+        return lines;
+    };
+    match kind(last).as_deref() {
+        Some("session.run.failed") => rest.split_last().map_or(rest, |(_, rest)| rest),
+        Some("error") => rest,
+        Some(kind) if line::is_terminal(kind) => rest,
+        Some(_) | None => lines,
+    }
 }
