@@ -9,8 +9,8 @@ const [P, N, A, B] = [PASS, EVENT, AI_SDK, AI_CHAT].map(({ key }) => key);
 const [O0, O, O110] = OURS.map(({ key }) => key);
 
 const PROFILE =
-  "perf over ten sessions at 50/s, default window: 15 % of the CPU is the commits of SQLite (11 % their fsync), 12 % its " +
-  "statements, 8 % the pumps of streams between object, Worker and client, 5 % the engine's compiling; most of the rest is the " +
+  "perf over ten sessions at 50/s, default window: 12 % of the CPU is the commits of SQLite (9 % their fsync), 12 % its " +
+  "statements, 8 % the pumps of streams between object, Worker and client, 4 % the engine's compiling; most of the rest is the " +
   "runtime's own for each chunk, timer and write that enters the isolate.";
 
 /** `of(get)` is the measured value, `get(figure, subject)` a median; it is to be at `most` or at `least` that. */
@@ -95,8 +95,8 @@ export const AIMS = [
     most: 3,
     unit: "×",
     why:
-      "a line each 50 ms with a window of 50 ms is a commit a line, and each object has a database file of its own: strace counted " +
-      "10,366 fsyncs for 12,000 lines, all on the one thread of the process. The pass-through stores nothing; ai-chat alone syncs each tenth line.",
+      "a line each 50 ms with a window of 50 ms is a commit a line, and each object has a database file of its own: perf counted " +
+      "8,146 and 8,515 fsyncs for 12,000 lines in two runs, all on the one thread of the process. The pass-through stores nothing; ai-chat alone syncs each tenth line.",
   },
   {
     text: "CPU over P",

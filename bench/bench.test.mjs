@@ -119,6 +119,9 @@ test("report and chart are made of whatever was measured", () => {
   const text = markdown({ ...result, aims: judge(figures) });
   assert.match(text, /\| burst over P \| ≤ 4 × \| 4 \| met \|/);
   assert.match(text, /- CPU: no workerd/);
+  assert.doesNotMatch(text, /stands in the way/);
+  const missed = [{ ...figures[0], by: { ...figures[0].by, ours50: over([81]) } }];
+  assert.match(markdown({ ...result, aims: judge(missed) }), /stands in the way[^]*- \*\*burst over P\*\*: the pass-through copies/);
   assert.match(text, /Not measured\./);
   const drawn = chart(result);
   assert.match(drawn, /a &amp; b/);

@@ -1,8 +1,9 @@
 // `make bench`: Steadfast beside a pass-through, an awaited insert an event, and Cloudflare's own chat agent.
 //
 // Owns the order of the rows and what is written: bench/results/latest.{md,json,svg}, the Markdown on stdout as well.
-// It judges no time; it says what was aimed at and what came out. `ONLY=burst,rows` measures those rows alone, `QUICK=1`
-// takes fewer rounds. `TMPDIR=/dev/shm` keeps the Workers' state in memory and so leaves the disk's time out. A row that fails is named with its error, and the others go on.
+// bench/report is a copy of the last full run that was kept. It judges no time; it says what was aimed at and what came
+// out. `ONLY=burst,rows` measures those rows alone, `QUICK=1` takes fewer rounds. `TMPDIR=/dev/shm` keeps the Workers'
+// state in memory and so leaves the disk's time out. A row that fails is named with its error, and the others go on.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";

@@ -5,7 +5,7 @@
 //! on after a statement that changed nothing.
 //!
 //! `= +?1` beside an ORDER BY or a MAX, and `LIMIT ?2 + 0`: of a bare parameter there SQLite notes that
-//! its value may change the plan, and prepares the statement anew at each execution. In an object that was
+//! its value may change the plan, and prepares the statement anew at each execution. In an object that would be
 //! an eighth of all CPU of a streaming turn.
 
 /// The statuses of a run that is not over.
