@@ -26,11 +26,11 @@ const LIVENESS_MS: u64 = 20 * 60 * 1000;
 /// The longest a run may take to come to rest behind that: what was asked for late.
 const REST_MS: u64 = 15 * 60 * 1000;
 /// Rows that a turn may write in its object, beside one a line.
-const ROWS_OF_TURN: u64 = 20;
+const ROWS_OF_TURN: u64 = 13;
 /// Beside those, for each step that is tried again and waits.
-const ROWS_OF_STEP: u64 = 6;
+const ROWS_OF_STEP: u64 = 5;
 /// Beside those, for each time that it is taken over.
-const ROWS_OF_LIFE: u64 = 5;
+const ROWS_OF_LIFE: u64 = 3;
 /// An alarm as far away is retention's.
 const FAR_MS: i64 = 20 * caps::DAY_MS as i64;
 
