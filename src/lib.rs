@@ -32,6 +32,8 @@ pub mod store;
 
 pub mod ship;
 
+pub mod json;
+
 pub mod caps;
 pub mod config;
 pub mod ids;

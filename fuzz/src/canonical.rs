@@ -4,10 +4,10 @@ use crate::input::text;
 use crate::{ecmascript, node};
 use serde_json::value::RawValue;
 use steadfast::caps::RUN_JSON_DEPTH;
-use steadfast::run::canonical::{
+use steadfast::json::canonical::{
     Invalid, canonical as of_value, canonical_hash, canonical_text, hash,
 };
-use steadfast::wire::json::{self, Token};
+use steadfast::json::{self, Token};
 
 /// A text has one canonical form, which is its own; bits have the number that ECMAScript prints.
 pub fn canonical(data: &[u8]) {

@@ -8,7 +8,7 @@ use crate::input::text;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use steadfast::config::{AuthConfig, is_loopback_host};
-use steadfast::wire::json;
+use steadfast::json;
 
 const REFUSALS: [(u16, &str); 3] = [
     (401, "unauthorized"),

@@ -81,7 +81,7 @@ pub fn refusal(problem: &Problem, codes: &[(u16, &str)]) {
     assert!(codes.contains(&(problem.status, problem.code)), "{problem}");
     let json = problem.to_json();
     assert!(!json.contains(SECRET), "{json}");
-    let fields = steadfast::wire::json::members(&json).expect("a problem is an object");
+    let fields = steadfast::json::members(&json).expect("a problem is an object");
     assert_eq!(
         fields.get("code").copied(),
         Some(format!("\"{}\"", problem.code).as_str())

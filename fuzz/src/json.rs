@@ -2,7 +2,7 @@
 
 use crate::input::text;
 use serde_json::Value;
-use steadfast::wire::json::{self as raw, Token};
+use steadfast::json::{self as raw, Token};
 
 /// Validation, compaction, tokens, members, elements and strings agree with each other, and with a
 /// reader that makes values.

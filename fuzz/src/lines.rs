@@ -5,7 +5,7 @@
 
 use crate::events::decoded;
 use crate::input::{cuttings, text};
-use steadfast::wire::json;
+use steadfast::json;
 use steadfast::wire::line::{self, check_upstream_kind, is_terminal, parse_kind_and_data};
 use steadfast::wire::{Framing, ndjson as lines};
 

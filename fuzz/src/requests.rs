@@ -6,7 +6,7 @@
 use crate::cursors::refusal;
 use crate::input::filled;
 use steadfast::caps;
-use steadfast::wire::json;
+use steadfast::json;
 use steadfast::wire::request::{
     IfRunning, Submit, parse_cancel, parse_event_payload, parse_submit,
 };

@@ -12,7 +12,8 @@ use steadfast::upstream::{
     Ask, Checked, Cut, Frame, FrameBody, Http, HttpRequest, HttpResponse, OpenAiChat, Sandbox,
     Signal, Unreachable, Upstream,
 };
-use steadfast::wire::{json, line};
+use steadfast::json;
+use steadfast::wire::line;
 
 const KEY: &str = "sk-hunter2";
 /// A frame has its own words around the text of the event that it was made of.

@@ -5,8 +5,8 @@
 //! the first one did is found, and not done again.
 
 use super::js;
+use crate::json;
 use crate::session::{Caller, Command};
-use crate::wire::json;
 use crate::wire::problem::Problem;
 use serde::{Deserialize, Serialize};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};

@@ -9,9 +9,9 @@ use super::ports::now_ms;
 use super::stub;
 use crate::config::{ObjectConfig, read_project};
 use crate::ids::{InvalidId, ProjectId, SessionId, TenantId};
+use crate::json;
 use crate::session::{self, Caller, Command};
 use crate::store::{DueRun, Section, SqlStore, Store};
-use crate::wire::json;
 use worker::Env;
 
 /// One pass of the sweep, for a cron trigger each minute: expires old lines in D1 and pokes the

@@ -7,7 +7,7 @@
 use super::{Vars, lookup, split_port};
 use crate::caps;
 use crate::ids::TenantId;
-use crate::wire::json;
+use crate::json;
 use crate::wire::problem::Problem;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

@@ -3,7 +3,6 @@
 //! Owns who may run it, and what its end is in the store. Invariant: whoever lost the lease writes
 //! nothing more, whoever fails before the end frees it, and a replay writes nothing at all.
 
-use super::canonical::Invalid;
 use super::drive::{Halt, Watch, drive};
 use super::error::{Error, Stop};
 use super::journal::{Journal, Settings};
@@ -14,6 +13,7 @@ use super::patience::patiently;
 use super::workspace::{NoWorkspace, Workspace, abort_key, cleanup_key, resume_key, start_key};
 use crate::caps;
 use crate::ids::RunId;
+use crate::json::canonical::Invalid;
 use crate::ports::Ports;
 use crate::store::{
     self, Attempt, Begun, Cancel, Fence, Handle, LastError, Lease, LogHome, Policy, Run,
@@ -261,7 +261,7 @@ pub(super) fn record(
     holder: &str,
     now: i64,
 ) -> Result<Run, Error> {
-    let request = super::canonical::to_json(&options.manifest).map_err(not_json)?;
+    let request = crate::json::canonical::to_json(&options.manifest).map_err(not_json)?;
     if request.len() > caps::MANIFEST_BYTES {
         return Err(Error::TooLarge {
             what: "the manifest",
@@ -554,8 +554,8 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         if let Err(failure) = left {
             self.ports.log(&format!(
                 r#"{{"run":{},"why":{}}}"#,
-                crate::wire::json::quote(run_id),
-                crate::wire::json::quote(&failure.to_string())
+                crate::json::quote(run_id),
+                crate::json::quote(&failure.to_string())
             ));
         }
         Ok(())
@@ -568,7 +568,7 @@ pub(super) fn given_up(step: Step, code: &str, now: i64) -> Step {
         status: super::replay::FAILED.to_owned(),
         error: Some(format!(
             r#"{{"code":{},"message":"the run ended while it was under way"}}"#,
-            crate::wire::json::quote(code)
+            crate::json::quote(code)
         )),
         completed_at: Some(now),
         ..step

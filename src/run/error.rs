@@ -3,8 +3,8 @@
 //! Owns the one error of the runner and its codes. Invariant: a code is stable, and no message holds
 //! a result, a payload or an input.
 
-use super::canonical::Invalid;
 use crate::ids::InvalidId;
+use crate::json::canonical::Invalid;
 use crate::store::{self, Status};
 use std::fmt;
 

@@ -6,11 +6,11 @@
 
 use super::{Acquired, LeaseTerms, keep};
 use crate::caps;
+use crate::json;
 use crate::ports::Ports;
 use crate::store::{self, Store, UpstreamCancel};
 use crate::turn::{Backoff, Drain, Drained, Hooks, Live, Stop, bounded};
 use crate::upstream::{Refusal, Upstream};
-use crate::wire::json;
 use futures_util::future::{Either, select};
 use std::future::pending;
 use std::pin::pin;

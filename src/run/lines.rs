@@ -3,9 +3,10 @@
 //! Owns their ids in the log, by which a replayed body tells nothing twice, and the lines of steps
 //! and waits. Invariant: a line is told once for its id, whoever asks again.
 
+use crate::json;
 use crate::store::Step;
 use crate::turn::Buffer;
-use crate::wire::{json, line};
+use crate::wire::line;
 
 /// A step has begun.
 const STEP_STARTED: &str = "step.started";

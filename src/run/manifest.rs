@@ -6,7 +6,7 @@
 //! (`ids::derive_execution_id`), so that two tenants never meet under one.
 //! Invariant: the input is a JSON object, and stays the text that it was written as.
 
-use super::canonical::{self, Invalid};
+use crate::json::canonical::{self, Invalid};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 ///     .with_scenario("november")
 ///     .with_tag("tenant_id", "acme");
 /// assert_eq!(manifest.hash()?.len(), 64);
-/// # Ok::<(), steadfast::run::canonical::Invalid>(())
+/// # Ok::<(), steadfast::json::canonical::Invalid>(())
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

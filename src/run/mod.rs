@@ -21,9 +21,8 @@
 //! | `durable`, `options`, `lease` | who may run it, and what its end is |
 //! | `supervised`, `producer`, `chat` | chat turns on any store, without an object |
 //! | `opening`, `keeper`, `reader` | what a submit comes to there, the task that drains it, who reads it |
-//! | `canonical`, `manifest` | what a run is for, and its hash |
+//! | `manifest` | what a run is for, and its hash |
 
-pub mod canonical;
 mod chat;
 mod context;
 mod drive;

@@ -4,7 +4,6 @@
 //! writes (`journal`). Invariant: nothing is done before its begin is recorded, and a result is
 //! given to the body as a replay would read it.
 
-use super::canonical;
 use super::context::DurableContext;
 use super::error::{Error, Place, StepError};
 use super::journal::Journal;
@@ -16,6 +15,7 @@ use super::wait::Until;
 use super::workspace::{NoWorkspace, Workspace, checkpoint_key};
 use crate::caps;
 use crate::ids::{EventKey, StepName};
+use crate::json::canonical;
 use crate::ports::Ports;
 use crate::store::{Step, StepDetail, StepFailure, Store};
 use crate::wire::line;
@@ -567,8 +567,8 @@ fn step_key(step: &Step) -> String {
 pub(super) fn error_json(failure: &StepFailure) -> String {
     format!(
         r#"{{"code":{},"message":{}}}"#,
-        crate::wire::json::quote(&failure.code),
-        crate::wire::json::quote(&failure.message)
+        crate::json::quote(&failure.code),
+        crate::json::quote(&failure.message)
     )
 }
 

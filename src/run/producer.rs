@@ -7,11 +7,11 @@
 use super::supervised::supervise;
 use super::{SupervisedTurn, TurnInput, TurnRefused};
 use crate::caps;
+use crate::json;
 use crate::ports::Ports;
 use crate::store::Store;
 use crate::turn::Hooks;
 use crate::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
-use crate::wire::json;
 use crate::wire::line::check_upstream_kind;
 use futures_util::Stream;
 use std::future::Future;

@@ -3,9 +3,9 @@
 //! Owns options and the retry policy, pure. Invariant: a policy has a bound, and what it decides
 //! follows from the recorded failures alone.
 
-use super::canonical::{self, Invalid};
 use super::error::StepError;
 use crate::caps;
+use crate::json::canonical::{self, Invalid};
 use serde::Serialize;
 
 /// What a step does. PERSISTED by name.

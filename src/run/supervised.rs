@@ -10,14 +10,15 @@ use super::reader::{TurnLines, is_held};
 use crate::caps;
 use crate::config::TurnConfig;
 use crate::ids;
+use crate::json;
 use crate::ports::Ports;
 use crate::session::{Caller, Mode};
 use crate::store::{self, Cancel, LogHome, Store};
 use crate::turn::Hooks;
 use crate::upstream::Upstream;
+use crate::wire::Framing;
 use crate::wire::problem::Problem;
 use crate::wire::request::{IfRunning, Submit};
-use crate::wire::{Framing, json};
 use std::rc::Rc;
 
 /// A turn to be run.

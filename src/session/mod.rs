@@ -38,12 +38,12 @@ pub(crate) use open::DECISIONS;
 
 use crate::config::ObjectConfig;
 use crate::ids;
+use crate::json;
 use crate::ports::{Clock, Entropy, Log, Spawn};
 use crate::ship::Timed;
 use crate::store::{self, Section, SqlStore, Store};
 use crate::turn::{Live, Wake};
 use crate::wire::Framing;
-use crate::wire::json;
 use crate::wire::problem::Problem;
 use crate::wire::request::Submit;
 use serde::{Deserialize, Serialize};

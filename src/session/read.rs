@@ -6,9 +6,9 @@
 use super::accepted::{Accepted, Target};
 use super::{Caller, Page, Platform, Reply, Session};
 use crate::ids::EventKey;
+use crate::json::quote;
 use crate::store::{self, EventRecord, LogHome, Message, Role, Run, Step, StepDetail, Store};
 use crate::wire::cursor::{decode_cursor, encode_cursor};
-use crate::wire::json::quote;
 use crate::wire::problem::Problem;
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -7,8 +7,9 @@
 use super::Transcript;
 use super::transcript::{PART_UPDATED, RESULT};
 use crate::caps;
+use crate::json;
 use crate::store::{self, Lines, Store};
-use crate::wire::{json, line};
+use crate::wire::line;
 use std::collections::BTreeSet;
 
 /// The uncommitted tail of a run's log.

@@ -5,10 +5,11 @@
 
 use super::Buffer;
 use crate::caps;
+use crate::json;
 use crate::store::{
     LastError, Message, MessageStatus, Role, RunOutcome, RunState, Status, Step, StepDetail,
 };
-use crate::wire::{json, line};
+use crate::wire::line;
 
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

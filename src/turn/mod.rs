@@ -32,10 +32,10 @@ pub(crate) use hooks::bounded;
 
 use crate::caps;
 use crate::ids;
+use crate::json;
 use crate::ports::Ports;
 use crate::store::{self, LastError, Run, RunState, Status, Step, Store};
 use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
-use crate::wire::json;
 use futures_util::future::{Either, select};
 use futures_util::stream::StreamExt;
 use std::pin::pin;

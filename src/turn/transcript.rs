@@ -4,7 +4,7 @@
 //! emoji split between two frames is whole again. Invariant: the same frames give the same text,
 //! whether they come live or out of the log.
 
-use crate::wire::json;
+use crate::json;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

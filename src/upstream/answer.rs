@@ -8,7 +8,7 @@
 use super::event_stream::{Arrival, Event, Events, Stopped};
 use super::{Cut, Frame, FrameBody, Http, HttpRequest, HttpResponse, Refusal, Signal, Unreachable};
 use crate::caps::UPSTREAM_MESSAGE_BYTES;
-use crate::wire::json;
+use crate::json;
 use futures_util::Stream;
 use std::collections::VecDeque;
 use std::pin::Pin;

@@ -5,7 +5,7 @@
 
 use super::{Cut, Frame, FrameBody, Signal};
 use crate::caps::{FRAME_BYTES, FRAME_ID_BYTES, UPSTREAM_MESSAGE_BYTES};
-use crate::wire::json;
+use crate::json;
 use crate::wire::line::check_upstream_kind;
 use futures_util::Stream;
 use std::pin::Pin;

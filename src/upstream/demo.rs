@@ -5,7 +5,7 @@
 //! performs it does. Invariant: a frame is a pure function of message and options, and
 //! exists from its due time on whoever listens, so that any replay is the first telling.
 
-use crate::wire::json;
+use crate::json;
 
 pub mod connection;
 mod options;

@@ -20,7 +20,7 @@ pub use checked::Checked;
 pub use openai_chat::OpenAiChat;
 pub use sandbox::Sandbox;
 
-use crate::wire::json;
+use crate::json;
 use futures_util::Stream;
 use std::fmt;
 use std::future::Future;

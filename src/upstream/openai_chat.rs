@@ -7,7 +7,7 @@
 
 use super::answer::{Frames, accepted, headers, refusal};
 use super::{Ask, Capabilities, Frame, FrameBody, Http, HttpRequest, Refusal, Upstream};
-use crate::wire::json;
+use crate::json;
 use std::fmt;
 
 pub mod chunks;

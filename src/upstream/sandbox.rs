@@ -9,7 +9,7 @@ use super::answer::{Frames, Ready, Translate, accepted, failure_message, headers
 use super::checked::{check_id, check_kind, compacted, protocol};
 use super::event_stream::Event;
 use super::{Ask, Capabilities, Cut, Frame, FrameBody, Http, HttpRequest, Refusal, Upstream};
-use crate::wire::json;
+use crate::json;
 use std::fmt;
 
 /// An agent server that speaks PROTOCOL §4.1.

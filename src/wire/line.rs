@@ -6,8 +6,8 @@
 //! there, `null` when a frame had none. The text is PERSISTED: a change of it would tear a
 //! replay from what its first reader got.
 
-use super::json::push_quoted;
 use crate::caps;
+use crate::json::push_quoted;
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -192,7 +192,7 @@ pub fn check_upstream_kind(kind: &str) -> Result<Cow<'_, str>, RefusedKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::json;
+    use crate::json;
 
     #[test]
     fn lines_have_the_text_of_the_protocol() {

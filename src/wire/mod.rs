@@ -9,7 +9,6 @@
 //! Invariant: a framing adds bytes around stored lines and changes none within them.
 
 pub mod cursor;
-pub mod json;
 pub mod line;
 pub mod ndjson;
 pub mod problem;

@@ -7,8 +7,8 @@
 //! Invariant: a detail names rules, limits and variables, never a value of the caller's request,
 //! a secret, or what belongs to another tenant.
 
-use super::json::push_quoted;
 use crate::ids::InvalidId;
+use crate::json::push_quoted;
 use std::fmt::Write;
 
 /// The media type of a problem.

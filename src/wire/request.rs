@@ -5,10 +5,10 @@
 //! known. Invariant: JSON that will be stored or sent on stays the sender's text, without white
 //! space, and a refusal names the rule, never the value.
 
-use super::json::{self, NotMembers};
 use super::problem::Problem;
 use crate::caps;
 use crate::ids::{EventKey, SessionId};
+use crate::json::{self, NotMembers};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

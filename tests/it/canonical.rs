@@ -9,7 +9,7 @@ use document::{Dice, document};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use steadfast::run::canonical::{Invalid, canonical_text, hash};
+use steadfast::json::canonical::{Invalid, canonical_text, hash};
 
 const DOCUMENTS: usize = 5_000;
 

@@ -4,7 +4,7 @@
 //! Invariant: an option that can't be honoured is an error, never a silent default, since
 //! a test that misspells `cutAfter` would otherwise pass without a cut.
 
-use crate::wire::json;
+use crate::json;
 
 /// The options of one execution.
 #[derive(Clone, Debug, PartialEq, Eq)]

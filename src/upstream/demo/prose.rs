@@ -5,7 +5,7 @@
 //! they were sent, down to lone surrogates: text is UTF-16 units here, as on the wire.
 
 use super::options::BadRequest;
-use crate::wire::json;
+use crate::json;
 
 /// A message as the agent reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]

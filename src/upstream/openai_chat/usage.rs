@@ -4,7 +4,7 @@
 //! Invariant: a count that is missing, or is no whole number, is left out; none is made up,
 //! and an odd `usage` never fails a turn.
 
-use crate::wire::json;
+use crate::json;
 use std::collections::BTreeMap;
 
 /// Our name, and the upstream's: a field of `usage`, or of one object in it.

@@ -6,6 +6,8 @@
 //! It doesn't own what a document means. Invariant: no input, however deep, uses stack
 //! in proportion to its depth.
 
+pub mod canonical;
+
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;

@@ -3,14 +3,14 @@
 //! Owns the rule by which texts that ECMAScript reads as one value become one text: keys in the
 //! order of an object that was built with sorted keys, numbers and strings as `JSON.stringify` writes
 //! them. So hashes made here and by a system in ECMAScript are the same. It doesn't own how text is
-//! taken apart, which is `wire::json`, nor what is hashed and compared, which is the runner.
+//! taken apart, which is `json`, nor what is hashed and compared, which is the runner.
 //! Invariants: writing canonical text canonically changes nothing; nothing that can't be told apart
 //! from something else (NaN, infinities) is written; no input, however deep, overflows the stack.
 
 mod finite;
 
 use crate::caps::RUN_JSON_DEPTH;
-use crate::wire::json::{self, Token};
+use crate::json::{self, Token};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
