@@ -288,7 +288,7 @@ test("a frozen instance that wakes up again undoes nothing", { timeout: 120_000 
     assert.ok(log.text.startsWith(zombie.lines.map((line) => `${line}\n`).join("")));
     const before = JSON.stringify([await inD1(session, 0, fresh), await inD1(session, 1, fresh)]);
     await new Client(old).post(`/v1/sessions/${session}/turns/0/poke`);
-    await until("the zombie had its say", () => /superseded/i.test(old.output()));
+    await until("the zombie had its say", () => /replaced/i.test(old.output()));
     assert.equal(JSON.stringify([await inD1(session, 0, fresh), await inD1(session, 1, fresh)]), before);
     assert.equal(upstream.counts(`dev:${session}:0`).starts, 1);
     assertWholeLog((await new Client(fresh).log(session, 0)).lines);

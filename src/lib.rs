@@ -20,10 +20,15 @@ pub mod wire;
 
 pub mod session;
 
+pub mod plain;
+
 pub mod turn;
+
+pub mod log;
 
 pub mod run;
 
+pub mod ready;
 pub mod tasks;
 
 pub mod upstream;

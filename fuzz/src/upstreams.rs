@@ -7,7 +7,7 @@ use crate::input::{cuttings, filled};
 use futures_util::{FutureExt, StreamExt, stream};
 use std::collections::BTreeSet;
 use steadfast::caps::{FRAME_BYTES, UPSTREAM_MESSAGE_BYTES};
-use steadfast::turn::Transcript;
+use steadfast::log::Transcript;
 use steadfast::upstream::{
     Ask, Checked, Cut, Frame, FrameBody, Http, HttpRequest, HttpResponse, OpenAiChat, Sandbox,
     Signal, Unreachable, Upstream,

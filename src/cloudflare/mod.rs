@@ -11,7 +11,7 @@
 //! For durable runs in an object of a class of your own: [`ObjectSqlite`] and [`WorkerPorts`] are what
 //! [`run_durable`](crate::run::run_durable) runs on there, by a [`SqlStore`](crate::store::SqlStore).
 //!
-//! For a Worker without objects, on [`run_supervised_turn`](crate::run::run_supervised_turn) and its
+//! For a Worker without objects, on [`run_supervised_turn`](crate::plain::run_supervised_turn) and its
 //! siblings: [`command`] says who asks for what, [`RequestPorts`], [`D1`] and [`Transport`] are what they
 //! run on, [`turn_response`], [`lines_response`] and [`refusal`] answer. `examples/plain-worker/` is one.
 //!

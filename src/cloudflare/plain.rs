@@ -6,8 +6,8 @@
 
 use super::body;
 use super::ports::{now_ms, random};
+use crate::plain::{SupervisedTurn, TurnLines};
 use crate::ports::{Clock, Entropy, Log, Ports, Spawn, Timer};
-use crate::run::{SupervisedTurn, TurnLines};
 use crate::session::location;
 use crate::store::Store;
 use futures_util::TryStreamExt;

@@ -4,8 +4,8 @@
 //! and waits. Invariant: a line is told once for its id, whoever asks again.
 
 use crate::json;
+use crate::log::Buffer;
 use crate::store::Step;
-use crate::turn::Buffer;
 use crate::wire::line;
 
 /// A step has begun.

@@ -19,35 +19,26 @@
 //! | `slots` | what runs at once, in the order of asking |
 //! | `patience` | asking a store again whose failure may pass |
 //! | `durable`, `options`, `lease` | who may run it, and what its end is |
-//! | `supervised`, `producer`, `chat` | chat turns on any store, without an object |
-//! | `opening`, `keeper`, `reader` | what a submit comes to there, the task that drains it, who reads it |
 //! | `manifest` | what a run is for, and its hash |
 
-mod chat;
 mod context;
 mod drive;
 mod durable;
 mod error;
 mod journal;
-mod keeper;
 mod lease;
 mod lines;
 pub mod manifest;
-mod opening;
 mod ops;
 mod options;
 mod patience;
-mod producer;
-mod reader;
 mod replay;
 mod slots;
 mod step;
-mod supervised;
 mod task;
 mod wait;
 mod workspace;
 
-pub use chat::{ChatAnswer, ChatHooks, handle_chat_turn};
 pub use context::DurableContext;
 pub use drive::Waits;
 pub use durable::{run_durable, run_durable_in};
@@ -55,15 +46,7 @@ pub use error::{Error, Place, StepError, Stop};
 pub use lease::{Acquired, LeaseTerms, keep};
 pub use ops::{RunContext, event_payload};
 pub use options::{CancelToken, RunEnd, RunMode, RunOptions};
-pub use producer::{ProduceError, Produced, ProducedFrames, Producer, produced, run_durable_turn};
-pub use reader::{TurnCut, TurnLines};
 pub use step::{RetryPolicy, Scope, StepKind, StepOptions};
-pub use supervised::{
-    SupervisedTurn, TurnInput, TurnRefused, TurnTerms, WhenHeld, cancel_turn, follow_turn,
-    resume_turn, run_supervised_turn,
-};
 pub use task::TaskInput;
 pub(crate) use task::{TaskLimits, TaskTurn};
 pub use workspace::{MemoryWorkspace, NoWorkspace, Workspace, WorkspaceError};
-
-pub use crate::turn::{FinishedTurn, HookError, Hooks, NoHooks, TurnIdentity};

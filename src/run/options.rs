@@ -8,7 +8,7 @@ use super::error::Stop;
 use super::lease::LeaseTerms;
 use super::manifest::Manifest;
 use crate::caps;
-use crate::turn::Wake;
+use crate::log::Wake;
 use std::cell::RefCell;
 use std::rc::Rc;
 

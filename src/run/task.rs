@@ -11,9 +11,11 @@ use super::ops::RunContext;
 use super::workspace::NoWorkspace;
 use crate::caps;
 use crate::json;
+use crate::log;
+use crate::log::{Ended, Live, own_step, step_error};
 use crate::ports::Ports;
 use crate::store::{self, Role, Run, Store};
-use crate::turn::{self, Drained, Ended, Live, own_step, step_error};
+use crate::turn::Drained;
 use crate::upstream::{Ask, HistoryMessage};
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -172,8 +174,8 @@ impl<P: Ports, S: Store + Clone> TaskTurn<P, S> {
         let stopped = || {
             let cancelled = |reason: Option<String>| Stop::Cancelled { reason };
             match live.stopped() {
-                Some(turn::Stop::Superseded) => Some(Stop::LeaseLost),
-                Some(turn::Stop::Cancel(reason)) => Some(cancelled(reason)),
+                Some(log::Stop::Replaced) => Some(Stop::LeaseLost),
+                Some(log::Stop::Cancel(reason)) => Some(cancelled(reason)),
                 None => cancel.clone().map(|cancel| cancelled(cancel.reason)),
             }
         };

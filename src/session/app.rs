@@ -1,12 +1,11 @@
 //! What a deployment adds of its own to every session.
 //!
-//! Owns the contract ([`App`]) and the ready Worker's app. It doesn't own what
-//! is done with what an app gives: that is `drains` and the drain.
+//! Owns the contract ([`App`]). It doesn't own what is done with what an app gives: that is `drains` and
+//! the drain.
 
 use crate::config::Vars;
 use crate::run::{self, DurableContext, TaskInput};
-use crate::tasks::research;
-use crate::turn::{Hooks, NoHooks};
+use crate::turn::Hooks;
 use crate::upstream::{Ask, Capabilities, Cut, Refusal, Signal, Upstream};
 use futures_util::stream;
 
@@ -19,7 +18,7 @@ use futures_util::stream;
 /// ```
 /// use futures_util::stream::{self, Iter};
 /// use steadfast::config::Vars;
-/// use steadfast::run::NoHooks;
+/// use steadfast::turn::NoHooks;
 /// use steadfast::session::App;
 /// use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 ///
@@ -123,44 +122,6 @@ pub trait App: 'static {
 /// What a task ends with that this code doesn't have.
 pub fn unknown_task(name: &str) -> run::Error {
     run::Error::failed("unknown_task", format!("this code has no task `{name}`"))
-}
-
-/// The ready Worker's app: the task `research`, and no upstream of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ready;
-
-impl App for Ready {
-    type Upstream = NoUpstream;
-
-    fn upstream_names(&self) -> &[&'static str] {
-        &[]
-    }
-
-    fn upstream(&self, _name: &str, _vars: Vars<'_>) -> Option<NoUpstream> {
-        None
-    }
-
-    type Hooks = NoHooks;
-
-    fn hooks(&self) -> NoHooks {
-        NoHooks
-    }
-
-    fn task_names(&self) -> &[&'static str] {
-        &[research::NAME]
-    }
-
-    async fn run_task<C: DurableContext, I: TaskInput>(
-        &self,
-        name: &str,
-        ctx: C,
-        input: I,
-    ) -> Result<(), run::Error> {
-        match name {
-            research::NAME => research::run(&ctx, &input).await,
-            name => Err(unknown_task(name)),
-        }
-    }
 }
 
 /// The upstream of an app that has none. There is no value of it.

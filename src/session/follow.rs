@@ -123,7 +123,7 @@ impl<P: Platform> Follower<P> {
                 return Ok(None);
             }
             let live = self.session.live(&self.run_id);
-            if live.as_ref().is_some_and(|live| live.is_superseded()) {
+            if live.as_ref().is_some_and(|live| live.is_replaced()) {
                 return Err(FollowerCut);
             }
             // Read before the lines, so that what comes in between wakes us.
@@ -219,7 +219,7 @@ impl<P: Platform> Follower<P> {
     /// Waits for a change; after long quiet gives a heartbeat.
     async fn wait(
         &self,
-        live: Option<Rc<crate::turn::Live>>,
+        live: Option<Rc<crate::log::Live>>,
         since: Option<u64>,
     ) -> Result<Option<Vec<u8>>, FollowerCut> {
         let heartbeat = self.framing.heartbeat().as_bytes().to_vec();

@@ -5,10 +5,10 @@
 
 use super::{Platform, Session};
 use crate::caps;
+use crate::log::{Stop, Wake};
 use crate::ports::{Clock, Timer};
 use crate::ship::{Verdict, as_of, judge, pack, retry_ms};
 use crate::store::{self, LogRow, Run, Shipment, Status, Store, Unshipped};
-use crate::turn::{Stop, Wake};
 use futures_util::future::select;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ enum Pass {
     /// D1 has everything but what open runs will add.
     Open,
     /// Another life of this session owns it.
-    Superseded,
+    Replaced,
 }
 
 impl<P: Platform> Session<P> {
@@ -117,8 +117,8 @@ impl<P: Platform> Session<P> {
                     continue;
                 }
                 Ok(Pass::Open) => self.note_ship(None),
-                Ok(Pass::Superseded) => {
-                    self.superseded().await;
+                Ok(Pass::Replaced) => {
+                    self.replaced().await;
                     return;
                 }
                 Err(failure) => {
@@ -206,7 +206,7 @@ impl<P: Platform> Session<P> {
                 let shipment = self.shipment(&session, &run, &known, end).await?;
                 let held = durable.ship(&shipment).await?;
                 match judge(&session.birth, &shipment.run, held.as_ref()) {
-                    Verdict::Superseded => return Ok(Pass::Superseded),
+                    Verdict::Replaced => return Ok(Pass::Replaced),
                     // The erasure takes the note of it away, too.
                     Verdict::Erased => break,
                     Verdict::Absent => return Err(lost()),
@@ -352,13 +352,13 @@ impl<P: Platform> Session<P> {
     }
 
     /// Another life of this session owns it: nothing more is written, and followers are cut.
-    async fn superseded(self: &Rc<Self>) {
-        self.log("superseded", "another life of this session owns it");
+    async fn replaced(self: &Rc<Self>) {
+        self.log("replaced", "another life of this session owns it");
         if let Some(live) = self.live_drain() {
-            live.stop(Stop::Superseded);
+            live.stop(Stop::Replaced);
         }
         if let Err(failure) = self.forget_storage().await {
-            self.log("superseded", &failure.to_string());
+            self.log("replaced", &failure.to_string());
         }
     }
 }

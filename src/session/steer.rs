@@ -5,9 +5,9 @@
 use super::{Caller, Platform, Reply, Session};
 use crate::caps;
 use crate::ids::EventKey;
+use crate::log::Stop;
 use crate::ports::Timer;
 use crate::store::{self, Cancel, Run, Status, Store};
-use crate::turn::Stop;
 use crate::wire::problem::Problem;
 use futures_util::future::{Either, select};
 use std::pin::pin;

@@ -5,9 +5,9 @@
 
 use super::accepted::Target;
 use super::{App, Platform, Session};
+use crate::log::Live;
 use crate::run::{TaskLimits, TaskTurn};
 use crate::store::Run;
-use crate::turn::Live;
 use crate::upstream::Ask;
 use std::rc::Rc;
 

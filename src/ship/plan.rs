@@ -84,7 +84,7 @@ pub enum Verdict {
         lines: u64,
     },
     /// Another life of this session owns it: stop.
-    Superseded,
+    Replaced,
     /// This session has erased the turn while the ship was under way.
     Erased,
     /// D1 has the session as ours, but not this run: try again.
@@ -95,7 +95,7 @@ pub enum Verdict {
 pub fn judge(birth: &str, run: &Run, held: Option<&Stands>) -> Verdict {
     match held {
         None => Verdict::Absent,
-        Some(held) if held.birth != birth => Verdict::Superseded,
+        Some(held) if held.birth != birth => Verdict::Replaced,
         Some(held) if held.first_turn > run.turn_index => Verdict::Erased,
         Some(held) => match held.run {
             Some((rev, lines)) => Verdict::Holds { rev, lines },
@@ -225,7 +225,7 @@ mod tests {
         let run = run(Status::Running);
         for (held, expected) in [
             (None, Verdict::Absent),
-            (Some(held("other", 0, Some((5, 9)))), Verdict::Superseded),
+            (Some(held("other", 0, Some((5, 9)))), Verdict::Replaced),
             (Some(held("mine", 1, Some((5, 9)))), Verdict::Erased),
             (Some(held("mine", 0, None)), Verdict::Absent),
             (

@@ -3,9 +3,9 @@
 //! Owns the records of those commits. When one is made is decided in `mod.rs`. Invariant: followers
 //! are woken, and hooks told of a line, only once it is durable.
 
-use super::ending::{Ended, own_step, step_error};
 use super::{Ending, Loop, current_attempt};
 use crate::ids;
+use crate::log::{Ended, own_step, step_error};
 use crate::ports::Ports;
 use crate::store::{
     self, Attempt, Changes, Fence, Handle, RunState, Status, Step, Store, Transition,

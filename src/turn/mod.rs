@@ -6,33 +6,21 @@
 //! lines, status, message and step are one commit.
 
 mod budget;
-mod buffer;
-mod commit;
-mod ending;
 mod finish;
 mod hooks;
-mod live;
 mod settle;
 mod state;
-mod transcript;
-mod wake;
 
 pub use budget::{Backoff, Limits};
-pub(crate) use buffer::Buffer;
-pub(crate) use commit::{CommitPolicy, Due};
-pub(crate) use ending::{Ended, own_step, step_error};
 pub use hooks::{FinishedTurn, HookError, Hooks, NoHooks, TurnIdentity};
-pub use live::{Live, Stop};
 pub use state::{Action, Ending, Fact, TurnState};
-pub use transcript::Transcript;
-pub use wake::Wake;
-use wake::at_once;
 
 pub(crate) use hooks::bounded;
 
 use crate::caps;
 use crate::ids;
 use crate::json;
+use crate::log::{Buffer, CommitPolicy, Due, Live, Stop, at_once, may_carry_text};
 use crate::ports::Ports;
 use crate::store::{self, LastError, Run, RunState, Status, Step, Store};
 use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
@@ -111,7 +99,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Drain<P, S, U, H> {
                     Err(failure) => Err(failure),
                 }
             });
-            match select(work, pin!(superseded(&live))).await {
+            match select(work, pin!(replaced(&live))).await {
                 Either::Left((drained, _)) => drained,
                 Either::Right(_) => Err(store::Error::Fenced),
             }
@@ -131,10 +119,10 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Drain<P, S, U, H> {
 
 /// Completes when another life owns the run: nothing more is to be written then, whatever the turn
 /// waits for.
-async fn superseded(live: &Live) {
+async fn replaced(live: &Live) {
     loop {
         let since = live.control().generation();
-        if live.is_superseded() {
+        if live.is_replaced() {
             return;
         }
         live.control().changed(since).await;
@@ -385,7 +373,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
             }
             FrameBody::Event { kind, data } => {
                 let is_held = self.drain.hooks.transforms_text()
-                    && transcript::may_carry_text(&kind, data.as_deref().unwrap_or("null"));
+                    && may_carry_text(&kind, data.as_deref().unwrap_or("null"));
                 let is_new = if is_held {
                     let data = data.as_deref().unwrap_or("null");
                     self.buffer.hold(frame.id, &kind, data)

@@ -14,13 +14,14 @@ use futures_util::stream::{self, LocalBoxStream, StreamExt, TryStreamExt};
 use std::cell::RefCell;
 use std::rc::Rc;
 use steadfast::caps;
-use steadfast::ports::Timer;
-use steadfast::run::{
-    ChatHooks, FinishedTurn, HookError, Hooks, ProduceError, Produced, SupervisedTurn,
-    TurnIdentity, TurnRefused, handle_chat_turn, run_supervised_turn,
+use steadfast::plain::{
+    ChatHooks, ProduceError, Produced, SupervisedTurn, TurnRefused, handle_chat_turn,
+    run_supervised_turn,
 };
+use steadfast::ports::Timer;
 use steadfast::session::Mode;
 use steadfast::store::{MessageStatus, Run, Status, Step, Store};
+use steadfast::turn::{FinishedTurn, HookError, Hooks, TurnIdentity};
 use steadfast::upstream::Ask;
 
 const RUN: &str = "acme:s:0";
@@ -425,7 +426,7 @@ fn a_client_that_leaves_takes_no_hook_along() {
 fn hooks_that_do_nothing_cost_no_commit() {
     let cost = |world: &World| world.d1.calls().len();
     let plain = scene();
-    ask(&plain.worker(), &steadfast::run::NoHooks, Stay::Pieces(0));
+    ask(&plain.worker(), &steadfast::turn::NoHooks, Stay::Pieces(0));
     plain.settle();
     let hooked = scene();
     ask(

@@ -46,7 +46,7 @@ mod world;
 use crate::support::{Script, input, submit};
 use client::Client;
 use laws::{Expect, Scene};
-use steadfast::run::TurnInput;
+use steadfast::plain::TurnInput;
 use steadfast::session::Command;
 use steadfast::wire::request::Submit;
 use world::{Bounds, End, Recovery, World};

@@ -13,10 +13,11 @@ use crate::support::{
 };
 use futures_executor::block_on;
 use steadfast::caps;
-use steadfast::run::{
-    NoHooks, SupervisedTurn, TurnInput, TurnRefused, WhenHeld, follow_turn, run_supervised_turn,
+use steadfast::plain::{
+    SupervisedTurn, TurnInput, TurnRefused, WhenHeld, follow_turn, run_supervised_turn,
 };
 use steadfast::store::{LogRow, Run, Status, Store};
+use steadfast::turn::NoHooks;
 use steadfast::wire::Framing;
 use steadfast::wire::request::IfRunning;
 

@@ -5,7 +5,7 @@
 //! optimisation, which is a tenth of the Worker's size.
 
 use steadfast::cloudflare::{handle, sweep};
-use steadfast::session::Ready;
+use steadfast::ready::Ready;
 use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
 // The names of the classes stand in their objects' storage.

@@ -13,9 +13,10 @@ use steadfast::cloudflare::{D1, ObjectSqlite, RequestPorts, WorkerPorts};
 use steadfast::config::Vars;
 use steadfast::ports::Ports;
 use steadfast::run::manifest::Manifest;
-use steadfast::run::{self, DurableContext, NoHooks, RunEnd, RunOptions, TaskInput, run_durable};
+use steadfast::run::{self, DurableContext, RunEnd, RunOptions, TaskInput, run_durable};
 use steadfast::session::{App, NoUpstream, unknown_task};
 use steadfast::store::{Driver, Section, SqlStore, Store};
+use steadfast::turn::NoHooks;
 // What `#[durable_object]` makes of a class needs the name `wasm_bindgen` in scope.
 use worker::wasm_bindgen;
 use worker::{

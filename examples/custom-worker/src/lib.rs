@@ -2,10 +2,10 @@
 //! hooks and a durable task of its own, each of them small. Replace them by what you have.
 
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
-use std::collections::BTreeMap;
 use steadfast::config::Vars;
-use steadfast::run::{DurableContext, Error, HookError, Hooks, TaskInput, TurnIdentity};
+use steadfast::run::{DurableContext, Error, TaskInput};
 use steadfast::session::App;
+use steadfast::turn::{HookError, Hooks, TurnIdentity};
 use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 use worker::{Context, Env, Request, Response, ScheduleContext, ScheduledEvent, event};
 
@@ -70,7 +70,11 @@ impl App for CustomApp {
         ctx.tell("offer", "order.offer", &price)?;
         let accepted: bool = ctx.await_event("accept", Some(86_400_000)).await?;
         let answer = format!("{wish} for {price}: {accepted}");
-        ctx.tell("answer", "result", &BTreeMap::from([("finalText", answer)]))
+        ctx.tell(
+            "answer",
+            "result",
+            &std::collections::BTreeMap::from([("finalText", answer)]),
+        )
     }
 }
 

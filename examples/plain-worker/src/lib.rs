@@ -8,14 +8,15 @@ use steadfast::caps;
 use steadfast::cloudflare::{self, D1, RequestPorts, Transport, var};
 use steadfast::config::{TurnConfig, read_project, read_upstream_key};
 use steadfast::ids;
-use steadfast::ports::{Clock, Log};
-use steadfast::run::{
-    LeaseTerms, NoHooks, TurnInput, TurnRefused, TurnTerms, cancel_turn, follow_turn, resume_turn,
-    run_supervised_turn,
+use steadfast::plain::{
+    TurnInput, TurnRefused, TurnTerms, cancel_turn, follow_turn, resume_turn, run_supervised_turn,
 };
+use steadfast::ports::{Clock, Log};
+use steadfast::run::LeaseTerms;
 use steadfast::session::{Command, sweep};
 use steadfast::ship::Timed;
 use steadfast::store::{Section, SqlStore, Store};
+use steadfast::turn::NoHooks;
 use steadfast::upstream::Sandbox;
 use steadfast::wire::Framing;
 use steadfast::wire::problem::Problem;

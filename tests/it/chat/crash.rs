@@ -7,8 +7,8 @@ use super::{
 use crate::support::{Crash, Effect, Moment, Product};
 use std::collections::BTreeSet;
 use steadfast::caps;
-use steadfast::run::Hooks;
 use steadfast::store::Status;
+use steadfast::turn::Hooks;
 
 /// What must hold whenever anyone looks.
 fn check(world: &World, product: &Product, seen: &str) {

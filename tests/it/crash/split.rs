@@ -1,6 +1,6 @@
 //! Two lives of one session at once over one D1.
 //!
-//! Owns the proof that one of them is superseded and cut, and that D1 holds one log, whoever wins
+//! Owns the proof that one of them is replaced and cut, and that D1 holds one log, whoever wins
 //! and whenever the second comes up.
 
 use super::{RUN, Reader, SESSION, busy_world};
@@ -40,13 +40,13 @@ fn split(seed: u64, at: usize) -> bool {
         owners.contains(&true),
         "the life that D1 names is none of the two"
     );
-    let superseded = world
+    let replaced = world
         .log
         .borrow()
         .iter()
-        .any(|line| line.contains("superseded"));
+        .any(|line| line.contains("replaced"));
     // A first life that had shipped everything before is not told; it never writes again.
-    assert!(superseded || one.has_ended(), "nobody was superseded");
+    assert!(replaced || one.has_ended(), "nobody was replaced");
     if owners == [false, true] {
         assert_shipped(&world, &second);
     }
@@ -58,7 +58,7 @@ fn split(seed: u64, at: usize) -> bool {
 }
 
 #[test]
-fn of_two_lives_one_is_superseded_and_d1_has_one_log() {
+fn of_two_lives_one_is_replaced_and_d1_has_one_log() {
     let mut at = 1;
     while split(0, at) {
         at += 1;

@@ -6,7 +6,7 @@
 use super::props::{D1Driver, StagePlatform, StagePorts};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use steadfast::run::{SupervisedTurn, TurnRefused};
+use steadfast::plain::{SupervisedTurn, TurnRefused};
 use steadfast::session::{Caller, Command, Reply, Session};
 use steadfast::store::SqlStore;
 use steadfast::wire::request::Submit;

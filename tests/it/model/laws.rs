@@ -148,7 +148,7 @@ impl Scene {
         let left = dump(held.database(), Section::Object, KEY);
         let d1 = dump(NativeSqlite::clone(&world.d1), Section::D1, KEY);
         let Some((run, log, _)) = left.runs.first() else {
-            // The life that ended may have been superseded, or was erased.
+            // The life that ended may have been replaced, or was erased.
             if d1.session.is_none() && self.expect != Expect::Erased {
                 assert!(seen.iter().all(String::is_empty), "visible before durable");
             }

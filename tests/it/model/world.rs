@@ -14,9 +14,10 @@ use futures_executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use steadfast::run::{NoHooks, TurnInput, run_supervised_turn};
+use steadfast::plain::{TurnInput, run_supervised_turn};
 use steadfast::session::Session;
 use steadfast::store::{Driver, DriverError, Outcome, Section, SqlStore};
+use steadfast::turn::NoHooks;
 use steadfast::upstream::Sandbox;
 
 /// When every clock begins, Unix ms.

@@ -14,8 +14,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use steadfast::caps;
-use steadfast::run::{NoHooks, run_supervised_turn};
+use steadfast::plain::run_supervised_turn;
 use steadfast::store::{Run, Status, Store};
+use steadfast::turn::NoHooks;
 use steadfast::wire::line;
 
 const RUN: &str = "acme:s:0";

@@ -8,9 +8,10 @@ use futures_util::stream::{self, LocalBoxStream, StreamExt};
 use std::cell::RefCell;
 use std::rc::Rc;
 use steadfast::caps;
+use steadfast::plain::{ProduceError, Produced, run_durable_turn};
 use steadfast::ports::Timer;
-use steadfast::run::{NoHooks, ProduceError, Produced, run_durable_turn};
 use steadfast::store::Status;
+use steadfast::turn::NoHooks;
 use steadfast::upstream::Ask;
 
 /// The execution ids that producers were called under.

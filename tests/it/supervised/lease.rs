@@ -6,8 +6,9 @@ use super::{
 };
 use crate::support::{Behaviour, Fault, Script, TENANT, Worker, World};
 use steadfast::caps;
-use steadfast::run::{NoHooks, TurnTerms, resume_turn};
+use steadfast::plain::{TurnTerms, resume_turn};
 use steadfast::store::{Statement, Status};
+use steadfast::turn::NoHooks;
 
 fn renews(batch: &[Statement]) -> bool {
     batch

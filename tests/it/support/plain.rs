@@ -14,13 +14,11 @@ use std::fmt::Write;
 use std::future::{Future, pending};
 use std::rc::Rc;
 use steadfast::ids::{SessionId, TenantId};
-use steadfast::run::{
-    FinishedTurn, HookError, Hooks, SupervisedTurn, TurnIdentity, TurnInput, TurnLines,
-    TurnRefused, TurnTerms,
-};
+use steadfast::plain::{SupervisedTurn, TurnInput, TurnLines, TurnRefused, TurnTerms};
 use steadfast::session::{Caller, Mode};
 use steadfast::store::sqlite::NativeSqlite;
 use steadfast::store::{Driver, Statement};
+use steadfast::turn::{FinishedTurn, HookError, Hooks, TurnIdentity};
 use steadfast::wire::line;
 
 /// The store of a plain Worker in a world.

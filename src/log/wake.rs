@@ -64,7 +64,7 @@ impl Future for Changed {
 
 /// What a future has at once. Whoever polls it again afterwards is woken as if this had not been: some
 /// futures keep the first waker that they see, so it is the caller's own.
-pub(super) async fn at_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+pub(crate) async fn at_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
     poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => Poll::Ready(None),

@@ -103,7 +103,7 @@ impl Buffer {
     }
 
     /// Takes a frame's text in without a line; true when it was new.
-    pub(super) fn hold(&mut self, frame_id: String, kind: &str, data: &str) -> bool {
+    pub(crate) fn hold(&mut self, frame_id: String, kind: &str, data: &str) -> bool {
         if self.seen.contains(&frame_id) {
             return false;
         }
@@ -117,7 +117,7 @@ impl Buffer {
     }
 
     /// Adds the lines that stand for all text that was held back.
-    pub(super) fn settle(&mut self, text: &str) {
+    pub(crate) fn settle(&mut self, text: &str) {
         let text = json::quote(text);
         let (part, has_result) = self.transcript.forget_text();
         let id = part.unwrap_or_else(|| "\"text\"".to_owned());
@@ -135,7 +135,7 @@ impl Buffer {
     }
 
     /// The final text stands in the log or is about to.
-    pub(super) const fn is_settled(&self) -> bool {
+    pub(crate) const fn is_settled(&self) -> bool {
         self.settled
     }
 

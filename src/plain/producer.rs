@@ -4,7 +4,7 @@
 //! line as it comes, under the rules for every upstream's frames; the stream's clean end is the
 //! answer's.
 
-use super::supervised::supervise;
+use super::supervise;
 use super::{SupervisedTurn, TurnInput, TurnRefused};
 use crate::caps;
 use crate::json;

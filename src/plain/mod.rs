@@ -1,17 +1,25 @@
 //! Turns on any store, without a session object: accepted, drained under a lease, and read.
 //!
-//! Owns what may be asked of them, and how it is refused. `opening` decides and accepts, `task` drains,
-//! `lines` reads. Invariant: whatever is refused is refused before an answer is given; a replay takes
+//! Owns what may be asked of them, and how it is refused. `open` decides and accepts, `keep` drains,
+//! `reader` reads. Invariant: whatever is refused is refused before an answer is given; a replay takes
 //! no lease and writes nothing; and who loses its lease writes nothing more.
 
-use super::LeaseTerms;
-use super::opening::Desk;
-use super::reader::{TurnLines, is_held};
+mod chat;
+mod keep;
+mod open;
+mod producer;
+mod reader;
+
+pub use chat::{ChatAnswer, ChatHooks, handle_chat_turn};
+pub use producer::{ProduceError, Produced, ProducedFrames, Producer, produced, run_durable_turn};
+pub use reader::{TurnCut, TurnLines};
+
 use crate::caps;
 use crate::config::TurnConfig;
 use crate::ids;
 use crate::json;
 use crate::ports::Ports;
+use crate::run::LeaseTerms;
 use crate::session::{Caller, Mode};
 use crate::store::{self, Cancel, LogHome, Store};
 use crate::turn::Hooks;
@@ -19,6 +27,8 @@ use crate::upstream::Upstream;
 use crate::wire::Framing;
 use crate::wire::problem::Problem;
 use crate::wire::request::{IfRunning, Submit};
+use open::Opener;
+use reader::is_held;
 use std::rc::Rc;
 
 /// A turn to be run.
@@ -163,11 +173,12 @@ pub struct SupervisedTurn<P, S> {
 /// # Example
 /// ```
 /// use futures_util::TryStreamExt;
-/// use steadfast::run::{NoHooks, TurnInput, run_supervised_turn};
+/// use steadfast::plain::{TurnInput, run_supervised_turn};
+/// use steadfast::turn::NoHooks;
 /// use steadfast::session::{Caller, Mode};
 /// use steadfast::store::MemoryStore;
 /// # use steadfast::ids::{SessionId, TenantId};
-/// # use steadfast::run::produced;
+/// # use steadfast::plain::produced;
 ///
 /// # fn upstream() -> impl steadfast::upstream::Upstream {
 /// #     let delta = r#"{"part":{"id":"p","type":"text"},"delta":"Hello!"}"#;
@@ -232,14 +243,14 @@ where
     U: Upstream + 'static,
     H: Hooks + 'static,
 {
-    let desk = Desk { ports, store };
-    let (run, mode, acquired) = desk.open(&input).await?;
+    let opener = Opener { ports, store };
+    let (run, mode, acquired) = opener.open(&input).await?;
     let (execution_id, turn_index) = (run.run_id.clone(), run.turn_index);
     let terms = input.terms;
     let live = match acquired {
         Some(acquired) => {
             let accepted_here = mode == Mode::Fresh;
-            let start = desk.start(run, acquired, upstream, hooks, &terms, accepted_here);
+            let start = opener.start(run, acquired, upstream, hooks, &terms, accepted_here);
             Some(start.await?)
         }
         None => None,
@@ -280,16 +291,16 @@ where
     U: Upstream + 'static,
     H: Hooks + 'static,
 {
-    let desk = Desk { ports, store };
+    let opener = Opener { ports, store };
     let Some(run) = store.run(run_id).await? else {
         return Ok(false);
     };
     if run.state.status.is_terminal() || is_held(&run, ports.now_ms()) {
         return Ok(false);
     }
-    match desk.acquire(run_id, terms.lease).await {
+    match opener.acquire(run_id, terms.lease).await {
         Ok((run, acquired)) => {
-            let start = desk.start(run, acquired, upstream, Rc::new(hooks), terms, false);
+            let start = opener.start(run, acquired, upstream, Rc::new(hooks), terms, false);
             start.await?;
             Ok(true)
         }

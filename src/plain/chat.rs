@@ -4,7 +4,7 @@
 //! nothing for the turn.
 
 use super::producer::{ProduceError, Produced, produced};
-use super::supervised::supervise;
+use super::supervise;
 use super::{TurnCut, TurnInput, TurnRefused};
 use crate::ports::Ports;
 use crate::session::Mode;
@@ -50,10 +50,8 @@ pub struct ChatAnswer<B> {
 /// use futures_util::{TryStreamExt, stream};
 /// use std::cell::RefCell;
 /// use std::rc::Rc;
-/// use steadfast::run::{
-///     ChatHooks, FinishedTurn, HookError, Hooks, ProduceError, Produced, TurnIdentity, TurnInput,
-///     handle_chat_turn,
-/// };
+/// use steadfast::plain::{ChatHooks, ProduceError, Produced, TurnInput, handle_chat_turn};
+/// use steadfast::turn::{FinishedTurn, HookError, Hooks, TurnIdentity};
 /// use steadfast::store::MemoryStore;
 /// use steadfast::upstream::Ask;
 /// # use steadfast::ids::{SessionId, TenantId};

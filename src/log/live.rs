@@ -27,7 +27,7 @@ pub enum Stop {
     /// The caller cancelled; the intent is durable.
     Cancel(Option<String>),
     /// Another life of this session owns it: write nothing more, and cut the followers.
-    Superseded,
+    Replaced,
 }
 
 impl Live {
@@ -65,10 +65,10 @@ impl Live {
         &self.shipping
     }
 
-    /// Asks the drain to stop; the first request stands, but being superseded outdoes a cancel.
+    /// Asks the drain to stop; the first request stands, but being replaced outdoes a cancel.
     pub fn stop(&self, stop: Stop) {
         let mut present = self.stop.borrow_mut();
-        if present.is_none() || stop == Stop::Superseded {
+        if present.is_none() || stop == Stop::Replaced {
             *present = Some(stop);
         }
         drop(present);
@@ -94,8 +94,8 @@ impl Live {
     }
 
     /// Another life of this session owns the run.
-    pub fn is_superseded(&self) -> bool {
-        *self.stop.borrow() == Some(Stop::Superseded)
+    pub fn is_replaced(&self) -> bool {
+        *self.stop.borrow() == Some(Stop::Replaced)
     }
 
     /// The drain has ended, however it did.

@@ -3,17 +3,19 @@
 //! Owns the writes that come before an answer, and the lease that they take. The table of situations
 //! is `session::decide`. Invariant: a lease that was taken is kept by a task, or released.
 
-use super::keeper::{Task, log};
-use super::{Acquired, LeaseTerms, TurnInput, TurnRefused, TurnTerms, WhenHeld, cancel_turn};
+use super::keep::{Task, log};
+use super::{TurnInput, TurnRefused, TurnTerms, WhenHeld, cancel_turn};
 use crate::config::TurnConfig;
 use crate::ids;
+use crate::log::Live;
 use crate::ports::Ports;
+use crate::run::{Acquired, LeaseTerms};
 use crate::session::{
     Accepting, Asked, DECISIONS, Mode, Opening, Window, ask, decide, facts, history, location,
     message_of, next_session, session_key_of, settings,
 };
 use crate::store::{self, Begun, Corrupt, Fence, Lease, LogHome, Policy, Run, Store};
-use crate::turn::{Drain, Hooks, Live};
+use crate::turn::{Drain, Hooks};
 use crate::upstream::Upstream;
 use crate::wire::problem::Problem;
 use serde::{Deserialize, Serialize};
@@ -31,7 +33,7 @@ struct Target {
 }
 
 /// Whatever is decided and written before there is an answer.
-pub(super) struct Desk<'a, P, S> {
+pub(super) struct Opener<'a, P, S> {
     pub(super) ports: &'a P,
     pub(super) store: &'a S,
 }
@@ -39,7 +41,7 @@ pub(super) struct Desk<'a, P, S> {
 /// A run, how it is answered, and its lease where it is to be drained here.
 type Opened = (Run, Mode, Option<Acquired>);
 
-impl<P: Ports, S: Store + Clone + 'static> Desk<'_, P, S> {
+impl<P: Ports, S: Store + Clone + 'static> Opener<'_, P, S> {
     /// The turn that a submit means, and its lease where it is to be drained here.
     pub(super) async fn open(&self, input: &TurnInput) -> Result<Opened, TurnRefused> {
         let TurnInput { caller, submit, .. } = input;

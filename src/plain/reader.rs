@@ -6,9 +6,9 @@
 //! own pace, and ends without an error only behind the terminal line.
 
 use crate::caps;
+use crate::log::Live;
 use crate::ports::Ports;
 use crate::store::{self, LogHome, LogRow, Run, Store};
-use crate::turn::Live;
 use crate::wire::Framing;
 use futures_util::Stream;
 use futures_util::future::{Either, select};
@@ -172,7 +172,7 @@ impl<P: Ports, S: Store> TurnLines<P, S> {
     }
 
     fn cut(&self, failure: &store::Error) -> TurnCut {
-        super::keeper::log(&self.ports, &self.run_id, &failure.to_string());
+        super::keep::log(&self.ports, &self.run_id, &failure.to_string());
         TurnCut
     }
 }

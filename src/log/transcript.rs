@@ -59,7 +59,7 @@ fn is_text(kind: &RawValue) -> bool {
 }
 
 /// Whether a frame may carry text of the answer: what can't be read as something else does.
-pub(super) fn may_carry_text(kind: &str, data: &str) -> bool {
+pub(crate) fn may_carry_text(kind: &str, data: &str) -> bool {
     match kind {
         PART_UPDATED => {
             let update = serde_json::from_str::<PartUpdated>(data).ok();

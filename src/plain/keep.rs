@@ -4,12 +4,13 @@
 //! telling of a cancel afterwards. Invariant: the lease is renewed by time, and behind its loss
 //! nothing is written.
 
-use super::{Acquired, LeaseTerms, keep};
 use crate::caps;
 use crate::json;
+use crate::log::{Live, Stop};
 use crate::ports::Ports;
+use crate::run::{Acquired, LeaseTerms, keep};
 use crate::store::{self, Store, UpstreamCancel};
-use crate::turn::{Backoff, Drain, Drained, Hooks, Live, Stop, bounded};
+use crate::turn::{Backoff, Drain, Drained, Hooks, bounded};
 use crate::upstream::{Refusal, Upstream};
 use futures_util::future::{Either, select};
 use std::future::pending;
@@ -34,7 +35,7 @@ impl<P: Ports, S: Store + Clone> Task<P, S> {
             match select(work, select(lease, watch)).await {
                 Either::Left((drained, _)) => drained,
                 Either::Right((_, work)) => {
-                    live.stop(Stop::Superseded);
+                    live.stop(Stop::Replaced);
                     work.await
                 }
             }

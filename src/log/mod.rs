@@ -1,0 +1,21 @@
+//! The log of one run: how lines come into it, and what its memory holds while they do.
+//!
+//! Owns numbering, group commit, the records of an ending, the answer that lines amount to, and the
+//! wake-ups of those who read. It doesn't own what a turn does next (`turn/`) nor what a step is (`run/`).
+//! Invariant: a line is in the store before anybody is woken for it.
+
+mod buffer;
+mod commit;
+mod ending;
+mod live;
+mod transcript;
+mod wake;
+
+pub(crate) use buffer::Buffer;
+pub(crate) use commit::{CommitPolicy, Due};
+pub(crate) use ending::{Ended, own_step, step_error};
+pub use live::{Live, Stop};
+pub use transcript::Transcript;
+pub(crate) use transcript::may_carry_text;
+pub use wake::Wake;
+pub(crate) use wake::at_once;
