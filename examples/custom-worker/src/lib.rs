@@ -2,6 +2,7 @@
 //! hooks and a durable task of its own, each of them small. Replace them by what you have.
 
 use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
+use std::collections::BTreeMap;
 use steadfast::config::Vars;
 use steadfast::run::{DurableContext, Error, TaskInput};
 use steadfast::session::App;
@@ -9,9 +10,7 @@ use steadfast::turn::{HookError, Hooks, TurnIdentity};
 use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 use worker::{Context, Env, Request, Response, ScheduleContext, ScheduledEvent, event};
 
-// 1. The exports: what `wrangler.toml` and the platform call by name.
-
-// The class of the sessions: an object runs its session's turns and keeps their logs.
+// 1. The exports, which `wrangler.toml` and the platform call by name; first the class of the sessions.
 steadfast::session_object!(ChatSession: CustomApp = |env| CustomApp(env.var("MASK_NUMBERS").is_ok()));
 
 /// Every request is the API's. Put routes of your own before it.
@@ -70,11 +69,7 @@ impl App for CustomApp {
         ctx.tell("offer", "order.offer", &price)?;
         let accepted: bool = ctx.await_event("accept", Some(86_400_000)).await?;
         let answer = format!("{wish} for {price}: {accepted}");
-        ctx.tell(
-            "answer",
-            "result",
-            &std::collections::BTreeMap::from([("finalText", answer)]),
-        )
+        ctx.tell("answer", "result", &BTreeMap::from([("finalText", answer)]))
     }
 }
 
