@@ -5,10 +5,10 @@
 //! stored cursor is ahead of a frame whose text is held back.
 
 use super::Transcript;
-use super::transcript::{PART_UPDATED, RESULT};
 use crate::caps;
 use crate::json;
 use crate::store::{self, Lines, Store};
+use crate::wire::content::{PART_UPDATED, RESULT};
 use crate::wire::line;
 use std::collections::BTreeSet;
 

@@ -16,6 +16,5 @@ pub(crate) use commit::{CommitPolicy, Due};
 pub(crate) use ending::{Ended, own_step, step_error};
 pub use live::{Live, Stop};
 pub use transcript::Transcript;
-pub(crate) use transcript::may_carry_text;
 pub use wake::Wake;
 pub(crate) use wake::at_once;

@@ -4,14 +4,8 @@
 //! emoji split between two frames is whole again. Invariant: the same frames give the same text,
 //! whether they come live or out of the log.
 
-use crate::json;
-use serde::Deserialize;
+use crate::wire::content::{Content, PartUpdated, units};
 use serde_json::value::RawValue;
-
-/// Text of one part of the answer.
-pub(super) const PART_UPDATED: &str = "message.part.updated";
-/// The answer as a whole.
-pub(super) const RESULT: &str = "result";
 
 /// What a turn's frames amount to so far.
 #[derive(Clone, Debug, Default)]
@@ -21,77 +15,24 @@ pub struct Transcript {
     usage: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct PartUpdated<'a> {
-    #[serde(borrow)]
-    part: Part<'a>,
-    #[serde(borrow, default)]
-    delta: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, rename = "type", default)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct ResultData<'a> {
-    #[serde(borrow, rename = "finalText", default)]
-    final_text: Option<&'a RawValue>,
-}
-
-/// A raw JSON value's UTF-16 units, when it is a string.
-fn units(raw: Option<&RawValue>) -> Option<Vec<u16>> {
-    json::string_units(raw?.get())
-}
-
-/// Whether a part's type is `text`, however it is written.
-fn is_text(kind: &RawValue) -> bool {
-    let raw = kind.get();
-    raw == "\"text\""
-        || raw.contains('\\')
-            && units(Some(kind)).is_some_and(|kind| "text".encode_utf16().eq(kind))
-}
-
-/// Whether a frame may carry text of the answer: what can't be read as something else does.
-pub(crate) fn may_carry_text(kind: &str, data: &str) -> bool {
-    match kind {
-        PART_UPDATED => {
-            let update = serde_json::from_str::<PartUpdated>(data).ok();
-            let kind = update.and_then(|update| update.part.kind);
-            kind.is_none_or(|kind| units(Some(kind)).is_none() || is_text(kind))
-        }
-        RESULT => true,
-        _ => false,
-    }
-}
-
 impl Transcript {
     /// Takes one frame in. Frames of other kinds, or of shapes these rules don't name, add nothing.
     pub fn take(&mut self, kind: &str, data: &str) {
-        match kind {
-            PART_UPDATED => self.update_part(data),
-            RESULT => {
-                let result = serde_json::from_str::<ResultData>(data).ok();
-                if let Some(text) = result.and_then(|result| units(result.final_text)) {
+        match Content::of(kind, data) {
+            Some(Content::Part(update)) => self.update_part(&update),
+            Some(Content::Result(result)) => {
+                if let Some(text) = units(result.final_text) {
                     self.final_text = Some(text);
                 }
             }
-            "usage" => self.usage = Some(data.to_owned()),
-            _ => {}
+            Some(Content::Usage(usage)) => self.usage = Some(usage.to_owned()),
+            Some(Content::ToolCall(_) | Content::ToolCallDelta(_) | Content::ToolResult(_))
+            | None => {}
         }
     }
 
-    fn update_part(&mut self, data: &str) {
-        let Ok(update) = serde_json::from_str::<PartUpdated>(data) else {
-            return;
-        };
-        if !update.part.kind.is_some_and(is_text) {
+    fn update_part(&mut self, update: &PartUpdated<'_>) {
+        if !update.part.is_answer() {
             return;
         }
         let id = update.part.id.map_or("", RawValue::get);
@@ -139,6 +80,7 @@ impl Transcript {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::content::PART_UPDATED;
 
     fn check(frames: &[(&str, &str)], expected: &str) {
         let mut transcript = Transcript::default();
@@ -195,34 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_carry_text_is_told_from_what_cannot() {
-        for (kind, data, expected) in [
-            (
-                PART_UPDATED,
-                r#"{"part":{"type":"text"},"delta":"x"}"#,
-                true,
-            ),
-            (
-                PART_UPDATED,
-                r#"{"part":{"type":"te\u0078t"},"delta":"x"}"#,
-                true,
-            ),
-            (
-                PART_UPDATED,
-                r#"{"part":{"type":"reasoning"},"delta":"x"}"#,
-                false,
-            ),
-            (PART_UPDATED, r#"{"part":{"type":7},"delta":"x"}"#, true),
-            (PART_UPDATED, r#"{"part":{},"delta":"x"}"#, true),
-            // Of two members of one name a reader may take either.
-            (PART_UPDATED, r#"{"part":{"type":"a","type":"text"}}"#, true),
-            (PART_UPDATED, "[]", true),
-            (RESULT, r#"{"other":"x"}"#, true),
-            ("tool.result", r#"{"finalText":"x"}"#, false),
-            ("usage", "{}", false),
-        ] {
-            assert_eq!(may_carry_text(kind, data), expected, "{kind} {data}");
-        }
+    fn a_type_counts_however_it_is_written() {
         check(
             &[(PART_UPDATED, r#"{"part":{"type":"te\u0078t"},"delta":"x"}"#)],
             "x",

@@ -6,14 +6,8 @@
 use crate::json;
 use crate::log::Buffer;
 use crate::store::Step;
+use crate::wire::content::{STEP_COMPLETED, STEP_FAILED, STEP_STARTED};
 use crate::wire::line;
-
-/// A step has begun.
-const STEP_STARTED: &str = "step.started";
-/// A step has its result.
-const STEP_COMPLETED: &str = "step.completed";
-/// An attempt of a step failed; `retryAt` when there is another.
-const STEP_FAILED: &str = "step.failed";
 
 /// A line that has no seq yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 use super::calculator::evaluate;
 use crate::run::{DurableContext, Error, RetryPolicy, StepError, StepKind, StepOptions, TaskInput};
 use crate::upstream::{Ask, HistoryMessage};
+use crate::wire::content;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -147,9 +148,9 @@ pub async fn run<C: DurableContext, I: TaskInput>(ctx: &C, input: &I) -> Result<
         .await?;
     for (n, piece) in answer.split_inclusive('\n').enumerate() {
         let delta = json!({ "part": { "id": "answer", "type": "text" }, "delta": piece });
-        ctx.tell(&format!("answer:{n}"), "message.part.updated", &delta)?;
+        ctx.tell(&format!("answer:{n}"), content::PART_UPDATED, &delta)?;
     }
-    ctx.tell("result", "result", &json!({ "finalText": answer }))
+    ctx.tell(content::RESULT, content::RESULT, &json!({ "finalText": answer }))
 }
 
 /// One call of a tool, told before and after.
@@ -161,10 +162,11 @@ async fn find<C: DurableContext, I: TaskInput>(
     call: &Call,
 ) -> Result<String, Error> {
     let id = format!("call-{n}");
+    let arguments = json!({ "input": call.input }).to_string();
     ctx.tell(
         &id,
-        "tool.call",
-        &json!({ "id": id, "name": call.tool.name(), "input": call.input }),
+        content::TOOL_CALL,
+        &json!({ "id": id, "name": call.tool.name(), "arguments": arguments }),
     )?;
     let step = StepOptions::new(format!("{}:{n}", call.tool.name()))
         .kind(StepKind::Tool)
@@ -186,8 +188,8 @@ async fn find<C: DurableContext, I: TaskInput>(
         .await?;
     ctx.tell(
         &format!("result-{n}"),
-        "tool.result",
-        &json!({ "id": id, "output": output }),
+        content::TOOL_RESULT,
+        &json!({ "id": id, "name": call.tool.name(), "output": output }),
     )?;
     Ok(output)
 }

@@ -6,6 +6,7 @@
 //! exists from its due time on whoever listens, so that any replay is the first telling.
 
 use crate::json;
+use crate::wire::content;
 
 pub mod connection;
 mod options;
@@ -160,11 +161,11 @@ impl DemoScript {
     pub fn frame(&self, index: u64) -> Option<DemoFrame> {
         let (kind, data) = match self.scene(index)? {
             Scene::Started => ("execution.started", self.started()),
-            Scene::Delta(delta) => ("message.part.updated", self.delta(delta)?),
-            Scene::ToolCall => ("tool.call", self.message.tool_call()),
-            Scene::ToolResult => ("tool.result", self.message.tool_result()),
-            Scene::Usage => ("usage", self.usage()),
-            Scene::Result => ("result", self.result()),
+            Scene::Delta(delta) => (content::PART_UPDATED, self.delta(delta)?),
+            Scene::ToolCall => (content::TOOL_CALL, self.message.tool_call()),
+            Scene::ToolResult => (content::TOOL_RESULT, self.message.tool_result()),
+            Scene::Usage => (content::USAGE, self.usage()),
+            Scene::Result => (content::RESULT, self.result()),
             Scene::Completed => ("execution.completed", "{}".into()),
             Scene::Failed(message) => (
                 "execution.failed",
@@ -214,9 +215,7 @@ impl DemoScript {
 
     fn delta(&self, index: usize) -> Option<String> {
         let text = self.deltas.get(index)?;
-        Some(format!(
-            r#"{{"part":{{"id":"text-0","type":"text"}},"delta":"{text}"}}"#
-        ))
+        Some(content::delta("text-0", "text", &format!("\"{text}\"")))
     }
 
     /// The agent has no tokens; it counts words.

@@ -21,6 +21,7 @@ pub use openai_chat::OpenAiChat;
 pub use sandbox::Sandbox;
 
 use crate::json;
+use crate::wire::content;
 use futures_util::Stream;
 use std::fmt;
 use std::future::Future;
@@ -170,13 +171,11 @@ impl Frame {
     /// assert_eq!(Frame::text("1", "Hello ").body, body);
     /// ```
     pub fn text(id: impl Into<String>, delta: &str) -> Self {
-        let mut data = r#"{"part":{"id":"p1","type":"text"},"delta":"#.to_owned();
-        json::push_quoted(&mut data, delta);
-        data.push('}');
+        let data = content::delta("p1", "text", &json::quote(delta));
         Frame {
             id: id.into(),
             body: FrameBody::Event {
-                kind: "message.part.updated".to_owned(),
+                kind: content::PART_UPDATED.to_owned(),
                 data: Some(data),
             },
         }

@@ -6,6 +6,7 @@
 //! there, `null` when a frame had none. The text is PERSISTED: a change of it would tear a
 //! replay from what its first reader got.
 
+use super::content::UPSTREAM_ERROR;
 use crate::caps;
 use crate::json::push_quoted;
 use std::borrow::Cow;
@@ -27,8 +28,6 @@ pub const COMPLETED: &str = "session.run.completed";
 pub const FAILED: &str = "session.run.failed";
 /// Terminal: the turn was cancelled.
 pub const CANCELLED: &str = "session.run.cancelled";
-/// What an upstream's own `error` is renamed to, since [`ERROR`] announces our end of a turn.
-pub const UPSTREAM_ERROR: &str = "upstream.error";
 
 /// A sign of life without `seq`; it is never stored.
 pub const HEARTBEAT: &str = r#"{"type":"heartbeat"}"#;

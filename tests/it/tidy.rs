@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use steadfast::wire::content;
 
 const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 70;
@@ -233,6 +234,24 @@ fn sql_stands_in_the_schema_and_one_module() {
         "DROP TABLE",
     ];
     check_absent(&under(&sources, "src/store/sql.rs"), &made);
+}
+
+#[test]
+fn what_upstreams_say_is_named_in_one_place() {
+    let sources = files("src", ".rs");
+    let quoted = content::NAMES.map(|name| format!("\"{name}\""));
+    let mut found = Vec::new();
+    for source in &sources {
+        if source.path == "src/wire/content.rs" {
+            continue;
+        }
+        for line in source.code().lines() {
+            for name in quoted.iter().filter(|name| line.contains(name.as_str())) {
+                found.push(format!("{}: {name} in {}", source.path, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use super::options::BadRequest;
 use crate::json;
+use crate::wire::content;
 
 /// A message as the agent reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ const WORD_UNITS: usize = 24;
 /// An answer without `words` ends with the sentence that reaches this many.
 const WORDS_AT_LEAST: usize = 40;
 const SENTENCES_A_PARAGRAPH: usize = 5;
+/// The id of its one tool call, and the tool.
+const CALL: &str = "call-0";
+const TOOL: &str = "count_words";
 
 /// Each stands well after any other. `{}` is a word of the message.
 pub(super) const SENTENCES: [&str; 17] = [
@@ -69,18 +73,13 @@ impl Message {
     pub(super) fn tool_call(&self) -> String {
         let text = self.excerpt().join(&u16::from(b' '));
         let arguments = format!(r#"{{"text":{}}}"#, json::quote_units(&text));
-        format!(
-            r#"{{"id":"call-0","name":"count_words","arguments":{}}}"#,
-            json::quote(&arguments)
-        )
+        content::tool_call(CALL, TOOL, &arguments)
     }
 
     /// The data of its `tool.result`.
     pub(super) fn tool_result(&self) -> String {
-        format!(
-            r#"{{"id":"call-0","name":"count_words","result":{{"words":{}}}}}"#,
-            self.excerpt().len()
-        )
+        let output = format!(r#"{{"words":{}}}"#, self.excerpt().len());
+        content::tool_output(CALL, TOOL, &output)
     }
 
     fn excerpt(&self) -> Vec<Vec<u16>> {

@@ -36,7 +36,7 @@ fn a_small_script_in_full() {
             r#"f2 message.part.updated {"part":{"id":"text-0","type":"text"},"delta":" wrote"}"#,
             r#"f3 message.part.updated {"part":{"id":"text-0","type":"text"},"delta":" “Hi"}"#,
             r#"f4 tool.call {"id":"call-0","name":"count_words","arguments":"{\"text\":\"Hi \\\"you\\\" 👋\\ud83d\"}"}"#,
-            r#"f5 tool.result {"id":"call-0","name":"count_words","result":{"words":3}}"#,
+            r#"f5 tool.result {"id":"call-0","name":"count_words","output":{"words":3}}"#,
             r#"f6 message.part.updated {"part":{"id":"text-0","type":"text"},"delta":" \"you\""}"#,
             r#"f7 message.part.updated {"part":{"id":"text-0","type":"text"},"delta":" 👋\ud83d”."}"#,
             r#"f8 usage {"inputTokens":3,"outputTokens":5,"totalTokens":8}"#,

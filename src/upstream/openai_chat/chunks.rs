@@ -11,6 +11,7 @@ use super::super::{Cut, Frame, FrameBody};
 use super::tool_call::{OpenCall, ToolCallDelta};
 use super::usage::usage_data;
 use crate::caps::FRAME_BYTES;
+use crate::wire::content;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -170,7 +171,7 @@ impl ChatChunks {
         if let Some(call) = &mut self.call {
             bodies.extend(
                 call.extend(delta)?
-                    .map(|data| event("tool.call.delta", data)),
+                    .map(|data| event(content::TOOL_CALL_DELTA, data)),
             );
         }
         Ok(())
@@ -178,7 +179,7 @@ impl ChatChunks {
 
     fn end_call(&mut self, bodies: &mut Vec<FrameBody>) -> Result<(), Cut> {
         if let Some(call) = self.call.take() {
-            bodies.push(event("tool.call", call.whole()?));
+            bodies.push(event(content::TOOL_CALL, call.whole()?));
         }
         Ok(())
     }
@@ -197,7 +198,7 @@ impl ChatChunks {
                 .take()
                 .as_deref()
                 .and_then(usage_data)
-                .map(|data| event("usage", data)),
+                .map(|data| event(content::USAGE, data)),
         );
         if reason == r#""error""# {
             bodies.push(FrameBody::Failed {
@@ -208,7 +209,7 @@ impl ChatChunks {
         let text = self.text.take();
         let text = text.map_or_else(String::new, |text| format!(r#""finalText":"{text}","#));
         bodies.push(event(
-            "result",
+            content::RESULT,
             format!(r#"{{{text}"finishReason":{reason}}}"#),
         ));
         bodies.push(FrameBody::Completed);
@@ -257,8 +258,8 @@ fn part<'a>(
         return Ok(None);
     };
     bodies.push(event(
-        "message.part.updated",
-        format!(r#"{{"part":{{"id":"{kind}-0","type":"{kind}"}},"delta":"{text}"}}"#),
+        content::PART_UPDATED,
+        content::delta(&format!("{kind}-0"), kind, delta.map_or("", RawValue::get)),
     ));
     Ok(Some(text))
 }
