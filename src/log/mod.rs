@@ -10,6 +10,7 @@ mod ending;
 mod live;
 mod transcript;
 mod wake;
+mod writer;
 
 pub(crate) use buffer::Buffer;
 pub(crate) use commit::{CommitPolicy, Due};
@@ -18,3 +19,4 @@ pub use live::{Live, Stop};
 pub use transcript::Transcript;
 pub use wake::Wake;
 pub(crate) use wake::at_once;
+pub(crate) use writer::{Shown, Writer};

@@ -114,7 +114,7 @@ impl Looking {
 }
 
 /// Drives `body` until it halts. What was queued by then is stored, unless the run is lost.
-pub(super) async fn drive<P: Ports, S: Store, W: Workspace, T>(
+pub(super) async fn drive<P: Ports, S: Store + Clone, W: Workspace, T>(
     journal: &Journal<P, S, W>,
     body: impl Future<Output = Result<T, Error>>,
     mut watch: Watch<'_>,
@@ -172,7 +172,7 @@ pub(super) async fn drive<P: Ports, S: Store, W: Workspace, T>(
 }
 
 /// Polls everything once, in the order of what must not be missed.
-fn look<P: Ports, S: Store, W: Workspace, T>(
+fn look<P: Ports, S: Store + Clone, W: Workspace, T>(
     journal: &Journal<P, S, W>,
     cx: &mut Context<'_>,
     mut body: Pin<&mut impl Future<Output = Result<T, Error>>>,
@@ -217,7 +217,7 @@ fn look<P: Ports, S: Store, W: Workspace, T>(
 }
 
 /// Lets the writer finish what is queued.
-async fn settle<P: Ports, S: Store, W: Workspace>(
+async fn settle<P: Ports, S: Store + Clone, W: Workspace>(
     journal: &Journal<P, S, W>,
     mut writer: Pin<&mut impl Future<Output = store::Error>>,
     mut lost: Pin<&mut dyn Future<Output = Stop>>,
@@ -238,7 +238,7 @@ async fn settle<P: Ports, S: Store, W: Workspace>(
 }
 
 /// Stops the run when its time is over or somebody asks, and has waits look when they should.
-async fn watch_over<P: Ports, S: Store, W: Workspace>(
+async fn watch_over<P: Ports, S: Store + Clone, W: Workspace>(
     journal: &Journal<P, S, W>,
     control: Rc<Wake>,
     stopped: &dyn Fn() -> Option<Stop>,
@@ -298,7 +298,7 @@ async fn watch_over<P: Ports, S: Store, W: Workspace>(
 }
 
 /// When the run's time is over, Unix ms; never while it is suspended.
-fn ends_at<P: Ports, S: Store, W: Workspace>(
+fn ends_at<P: Ports, S: Store + Clone, W: Workspace>(
     journal: &Journal<P, S, W>,
     timeout_ms: Option<u64>,
 ) -> Option<i64> {

@@ -9,12 +9,12 @@ use super::journal::{Journal, Settings};
 use super::lease::{Acquired, keep};
 use super::ops::RunContext;
 use super::options::{RunEnd, RunMode, RunOptions};
-use super::patience::patiently;
 use super::workspace::{NoWorkspace, Workspace, abort_key, cleanup_key, resume_key, start_key};
 use crate::caps;
 use crate::ids::RunId;
 use crate::json::canonical::Invalid;
 use crate::ports::Ports;
+use crate::store::patiently;
 use crate::store::{
     self, Attempt, Begun, Cancel, Fence, Handle, LastError, Lease, LogHome, Policy, Run,
     RunOutcome, RunState, Status, Step, Store,
@@ -122,7 +122,7 @@ where
     }
 }
 
-async fn open<P: Ports, S: Store>(
+async fn open<P: Ports, S: Store + Clone>(
     ports: &P,
     store: &S,
     options: &RunOptions,
@@ -190,7 +190,7 @@ async fn open<P: Ports, S: Store>(
 }
 
 /// The run as it is behind its acquisition, which is given up when the run can't be read.
-async fn taken<P: Ports, S: Store>(
+async fn taken<P: Ports, S: Store + Clone>(
     ports: &P,
     store: &S,
     acquired: &Acquired,
@@ -217,14 +217,14 @@ async fn taken<P: Ports, S: Store>(
     Ok(run)
 }
 
-async fn free<S: Store>(store: &S, acquired: &Acquired) {
+async fn free<S: Store + Clone>(store: &S, acquired: &Acquired) {
     // The lease lapses by itself when this fails too.
     store.release(&acquired.run_id, acquired.fence).await.ok();
 }
 
 /// When a run that was left suspended is due. Whoever emitted an event while its lease was still held
 /// could not run it, and whoever held it had looked for the last time: it is due at once.
-async fn due_at<S: Store>(store: &S, run_id: &str) -> Option<i64> {
+async fn due_at<S: Store + Clone>(store: &S, run_id: &str) -> Option<i64> {
     // Its first deadline is known as well, if this can't be read.
     let run = store.run(run_id).await.ok().flatten()?;
     let is_suspended = run.state.status == Status::Suspended;
@@ -365,7 +365,7 @@ where
 }
 
 /// Refuses an end that comes before all that is recorded was asked for.
-fn ends_early<P: Ports, S: Store, W>(journal: &Journal<P, S, W>) -> Result<(), Error> {
+fn ends_early<P: Ports, S: Store + Clone, W>(journal: &Journal<P, S, W>) -> Result<(), Error> {
     match journal.unasked() {
         None => Ok(()),
         Some((place, expected)) => Err(Error::StepDivergence {

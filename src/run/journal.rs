@@ -8,13 +8,13 @@
 use super::durable::given_up;
 use super::error::{Error, Place, Stop};
 use super::lines::{Lines, QueuedLine};
-use super::patience::patiently;
 use super::replay::RUNNING;
 use super::slots::Slots;
 use crate::caps;
-use crate::log::{Buffer, CommitPolicy, Due, Live, Wake};
+use crate::log::{Buffer, Due, Live, Shown, Wake, Writer};
 use crate::ports::Ports;
-use crate::store::{self, Changes, Fence, Run, Status, Step, Store, Transition};
+use crate::store::patiently;
+use crate::store::{self, Changes, Run, Status, Step, Store, Transition};
 use futures_util::future::{pending, select};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,12 +48,9 @@ pub(super) struct Journal<P, S, W> {
     pub store: S,
     pub workspace: W,
     pub settings: Settings,
-    pub session_key: String,
-    /// Followers and the ship of a turn in an object.
-    pub live: Option<Rc<Live>>,
     pub run: RefCell<Run>,
     pub state: RefCell<State>,
-    buffer: RefCell<Buffer>,
+    log: Writer<P, S>,
     /// Something is to be written.
     queued: Rc<Wake>,
     /// Something was written.
@@ -108,7 +105,7 @@ pub(super) struct Waiting {
     pub seen: u64,
 }
 
-impl<P: Ports, S: Store, W> Journal<P, S, W> {
+impl<P: Ports, S: Store + Clone, W> Journal<P, S, W> {
     /// A journal that knows what the store has of this run.
     pub async fn open(
         ports: P,
@@ -119,8 +116,16 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
         run: Run,
         live: Option<Rc<Live>>,
     ) -> Result<Rc<Self>, store::Error> {
-        let log = async || Buffer::recover(&store, &run.run_id, ATTEMPT).await;
-        let buffer = patiently(&ports, log).await?;
+        let log = Writer::open(
+            ports.clone(),
+            store.clone(),
+            session_key,
+            &run,
+            ATTEMPT,
+            settings.window_ms,
+            live,
+        )
+        .await?;
         let mut state = State {
             next_named: NAMED_FROM,
             ..State::default()
@@ -141,11 +146,9 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
             store,
             workspace,
             settings,
-            session_key,
-            live,
             run: RefCell::new(run),
             state: RefCell::new(state),
-            buffer: RefCell::new(buffer),
+            log,
             queued: Rc::default(),
             moved: Rc::default(),
             tick: Rc::default(),
@@ -318,7 +321,7 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
 
     /// What the lines amount to. Nothing may be queued: that is not in here yet.
     pub fn with_buffer<T>(&self, read: impl FnOnce(&mut Buffer) -> T) -> T {
-        read(&mut self.buffer.borrow_mut())
+        self.log.write(read)
     }
 
     /// Queues a line; one whose id the log has is not written again.
@@ -350,10 +353,9 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
 
     /// Writes whatever is queued, as long as it is polled.
     pub async fn write(&self) -> store::Error {
-        let mut policy = CommitPolicy::new(self.settings.window_ms);
         loop {
             let since = self.queued.generation();
-            match self.due(&policy) {
+            match self.due() {
                 Due::Nothing => self.queued.changed(since).await,
                 Due::At(at) => {
                     let wait = u64::try_from(at.saturating_sub(self.now())).unwrap_or(0);
@@ -361,20 +363,18 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
                     select(sleep, self.queued.changed(since)).await;
                 }
                 Due::Now => {
-                    let began_at = self.now();
                     if let Err(failure) = self.commit(None).await {
                         return failure;
                     }
-                    policy.committed(began_at, self.now());
                 }
             }
         }
     }
 
-    fn due(&self, policy: &CommitPolicy) -> Due {
+    fn due(&self) -> Due {
         let state = self.state.borrow();
         if state.pending.is_empty() {
-            policy.due(self.now(), state.lines.bytes())
+            self.log.due(state.lines.bytes())
         } else {
             Due::Now
         }
@@ -411,89 +411,51 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
             let steps = std::mem::take(&mut state.pending);
             (steps, state.issued, state.lines.take())
         };
-        let (lines, bytes, expect, end) = {
-            let mut buffer = self.buffer.borrow_mut();
+        let end = self.log.write(|buffer| {
             for line in lines {
-                line.write(&mut buffer);
+                line.write(buffer);
             }
-            let lines = buffer.lines(ATTEMPT);
-            let (bytes, expect) = (buffer.bytes(), buffer.committed_seq());
-            (lines, bytes, expect, buffer.next_seq())
-        };
+            buffer.next_seq()
+        });
         let transition = transition
             .or_else(|| (!steps.is_empty()).then(|| self.resumed()).flatten())
             .map(|mut transition| {
                 transition.state.line_count = end;
-                Box::new(transition)
+                transition
             });
-        let begins = steps.values().any(|step| step.status == RUNNING);
-        let changes = Changes {
-            lines,
-            steps: steps.into_values().collect(),
-            transition,
+        let shown = if transition.is_some() {
+            Shown::Durable
+        } else if steps.values().any(|step| step.status == RUNNING) {
+            Shown::InOrder
+        } else {
+            Shown::Stored
         };
-        if changes != Changes::default() {
-            self.commit_surely(expect, &changes).await?;
-        }
-        self.believe(changes, bytes, begins).await?;
-        self.state.borrow_mut().written = issued;
-        self.moved.wake();
-        Ok(())
-    }
-
-    /// What was committed is known from here on. Whether it is durable is asked by whoever shows it,
-    /// as followers do, and before a step's body may reach the outside; the body needn't wait for the
-    /// disk behind every line.
-    async fn believe(
-        &self,
-        changes: Changes,
-        bytes: usize,
-        begins: bool,
-    ) -> Result<(), store::Error> {
-        let transitioned = changes.transition.is_some();
-        if let Some(transition) = changes.transition {
-            self.run.borrow_mut().state = transition.state;
-        }
-        let too_large = {
-            let mut state = self.state.borrow_mut();
-            for step in changes.steps {
-                state.take(step);
-            }
-            let mut buffer = self.buffer.borrow_mut();
-            buffer.committed();
-            buffer.log_bytes() + state.result_bytes > self.settings.max_bytes
-        };
-        if transitioned {
-            self.store.sync().await?;
-        } else if begins {
-            self.store.barrier().await?;
-        }
-        if let Some(live) = &self.live {
-            live.committed(bytes, transitioned);
-        }
-        if transitioned {
+        let steps = steps.into_values().collect();
+        let group = self.log.store(ATTEMPT, steps, transition).await?;
+        let too_large = self.believe(&group.changes);
+        self.log.show(&group, shown).await?;
+        if group.changes.transition.is_some() {
             // The run's time stands still or goes on from here.
             self.waits_changed.wake();
         }
         if too_large {
             self.stop(Stop::TooLarge);
         }
+        self.state.borrow_mut().written = issued;
+        self.moved.wake();
         Ok(())
     }
 
-    /// Commits, again where nobody can say whether it was: the store recognises its own.
-    async fn commit_surely(&self, expect: u64, changes: &Changes) -> Result<(), store::Error> {
-        let (run_id, fence) = {
-            let run = self.run.borrow();
-            (run.run_id.clone(), Fence { epoch: run.epoch })
-        };
-        patiently(&self.ports, async || {
-            let now = self.now();
-            self.store
-                .commit(&self.session_key, &run_id, fence, expect, changes, now)
-                .await
-        })
-        .await
+    /// What was committed is known from here on; whether the run is too large by now.
+    fn believe(&self, changes: &Changes) -> bool {
+        if let Some(transition) = &changes.transition {
+            self.run.borrow_mut().state.clone_from(&transition.state);
+        }
+        let mut state = self.state.borrow_mut();
+        for step in &changes.steps {
+            state.take(step.clone());
+        }
+        self.log.buffer().log_bytes() + state.result_bytes > self.settings.max_bytes
     }
 
     /// A suspended run goes on: the time it waited is no part of its budget.
@@ -568,7 +530,7 @@ impl<P: Ports, S: Store, W> Journal<P, S, W> {
 
     /// Whether the log says that this wait has the run suspended.
     pub fn has_told_wait(&self, index: u32) -> bool {
-        QueuedLine::has_told_wait(&self.buffer.borrow(), index)
+        QueuedLine::has_told_wait(&self.log.buffer(), index)
     }
 
     /// How long the run has waited so far, in ms.

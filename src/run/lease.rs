@@ -75,7 +75,7 @@ pub struct Acquired {
 }
 
 /// Renews the lease again and again, and completes once it is lost. To be dropped with the work.
-pub async fn keep<P: Ports, S: Store>(
+pub async fn keep<P: Ports, S: Store + Clone>(
     ports: &P,
     store: &S,
     acquired: &Acquired,

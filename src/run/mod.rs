@@ -17,7 +17,6 @@
 //! | `journal`, `lines` | what is known, what is on its way into the store, one commit at a time |
 //! | `drive` | the one loop: body, writer, watchers |
 //! | `slots` | what runs at once, in the order of asking |
-//! | `patience` | asking a store again whose failure may pass |
 //! | `durable`, `options`, `lease` | who may run it, and what its end is |
 //! | `manifest` | what a run is for, and its hash |
 
@@ -31,7 +30,6 @@ mod lines;
 pub mod manifest;
 mod ops;
 mod options;
-mod patience;
 mod replay;
 mod slots;
 mod step;

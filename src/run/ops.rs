@@ -8,7 +8,6 @@ use super::context::DurableContext;
 use super::error::{Error, Place, StepError};
 use super::journal::Journal;
 use super::lines::QueuedLine;
-use super::patience::patiently;
 use super::replay::{Asked, COMPLETED, FAILED, RUNNING, Recall, recall};
 use super::step::{Scope, StepKind, StepOptions};
 use super::wait::Until;
@@ -17,6 +16,7 @@ use crate::caps;
 use crate::ids::{EventKey, StepName};
 use crate::json::canonical;
 use crate::ports::Ports;
+use crate::store::patiently;
 use crate::store::{Step, StepDetail, StepFailure, Store};
 use crate::wire::line;
 use futures_util::future::{Either, LocalBoxFuture, join_all, select};
@@ -59,9 +59,9 @@ pub(super) enum By<'a> {
 }
 
 /// A call that is under way for as long as this lives.
-pub(super) struct Active<'a, P: Ports, S: Store, W: Workspace>(&'a Journal<P, S, W>);
+pub(super) struct Active<'a, P: Ports, S: Store + Clone, W: Workspace>(&'a Journal<P, S, W>);
 
-impl<P: Ports, S: Store, W: Workspace> Drop for Active<'_, P, S, W> {
+impl<P: Ports, S: Store + Clone, W: Workspace> Drop for Active<'_, P, S, W> {
     fn drop(&mut self) {
         self.0.state.borrow_mut().active -= 1;
     }
@@ -79,7 +79,7 @@ async fn within<F: Future>(depth: &Cell<u32>, future: F) -> F::Output {
     .await
 }
 
-impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
+impl<P: Ports, S: Store + Clone, W: Workspace> RunContext<P, S, W> {
     pub(super) fn journal(&self) -> &Journal<P, S, W> {
         &self.0
     }
@@ -376,7 +376,7 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
     }
 }
 
-impl<P: Ports, S: Store, W: Workspace> DurableContext for RunContext<P, S, W> {
+impl<P: Ports, S: Store + Clone, W: Workspace> DurableContext for RunContext<P, S, W> {
     fn run_id(&self) -> String {
         self.journal().run_id()
     }

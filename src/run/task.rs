@@ -80,7 +80,7 @@ struct Inner<P, S> {
     ask: Ask,
 }
 
-impl<P: Ports, S: Store> TaskInput for TurnInput<P, S> {
+impl<P: Ports, S: Store + Clone> TaskInput for TurnInput<P, S> {
     fn ask(&self) -> &Ask {
         &self.0.ask
     }
@@ -201,7 +201,7 @@ impl<P: Ports, S: Store + Clone> TaskTurn<P, S> {
 }
 
 /// What a halt of the body means for the turn.
-async fn end<P: Ports, S: Store>(
+async fn end<P: Ports, S: Store + Clone>(
     journal: &Journal<P, S, NoWorkspace>,
     halt: Halt<()>,
 ) -> Result<Drained, store::Error> {
@@ -223,7 +223,7 @@ async fn end<P: Ports, S: Store>(
 }
 
 /// Ends the turn with what its task came to.
-async fn fail<P: Ports, S: Store>(
+async fn fail<P: Ports, S: Store + Clone>(
     journal: &Journal<P, S, NoWorkspace>,
     error: &Error,
 ) -> Result<Drained, store::Error> {
@@ -244,7 +244,7 @@ async fn fail<P: Ports, S: Store>(
 }
 
 /// Stores the turn's end: lines, status, message and steps are one commit.
-async fn finish<P: Ports, S: Store>(
+async fn finish<P: Ports, S: Store + Clone>(
     journal: &Journal<P, S, NoWorkspace>,
     ended: Ended<'_>,
 ) -> Result<Drained, store::Error> {

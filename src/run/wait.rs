@@ -8,12 +8,12 @@ use super::error::{Error, Stop};
 use super::journal::{Journal, Waiting};
 use super::lines::QueuedLine;
 use super::ops::{By, RunContext, error_json, event_key, read};
-use super::patience::patiently;
 use super::replay::{COMPLETED, FAILED, RUNNING, Recall};
 use super::step::StepKind;
 use super::workspace::Workspace;
 use crate::ids::EventKey;
 use crate::ports::Ports;
+use crate::store::patiently;
 use crate::store::{Step, StepFailure, Store};
 use serde::de::DeserializeOwned;
 
@@ -61,7 +61,7 @@ impl Until<'_> {
     }
 }
 
-impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
+impl<P: Ports, S: Store + Clone, W: Workspace> RunContext<P, S, W> {
     /// Waits; the event's payload, or `null` of a time.
     pub(super) async fn wait(&self, by: By<'_>, until: Until<'_>) -> Result<String, Error> {
         let journal = self.journal();
@@ -190,12 +190,12 @@ impl<P: Ports, S: Store, W: Workspace> RunContext<P, S, W> {
 }
 
 /// A wait that stands in the list for as long as this lives.
-struct Unlisted<'a, P: Ports, S: Store, W: Workspace> {
+struct Unlisted<'a, P: Ports, S: Store + Clone, W: Workspace> {
     journal: &'a Journal<P, S, W>,
     index: u32,
 }
 
-impl<P: Ports, S: Store, W: Workspace> Drop for Unlisted<'_, P, S, W> {
+impl<P: Ports, S: Store + Clone, W: Workspace> Drop for Unlisted<'_, P, S, W> {
     fn drop(&mut self) {
         self.journal.state.borrow_mut().waiting.remove(&self.index);
         self.journal.waits_changed.wake();

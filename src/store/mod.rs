@@ -15,6 +15,7 @@ mod lease;
 mod memory;
 mod migrate;
 mod object;
+mod patience;
 mod record;
 pub(crate) mod sql;
 mod sql_store;
@@ -32,6 +33,7 @@ pub use lease::{Claim, claim};
 pub use memory::MemoryStore;
 pub use migrate::{Section, migrations, version};
 pub use object::{Hydration, Unshipped};
+pub(crate) use patience::patiently;
 pub use record::{
     Attempt, Cancel, EventRecord, Handle, LastError, Lease, LogHome, LogRow, Message,
     MessageStatus, Role, Run, RunOutcome, RunState, Session, Step, StepDetail, StepFailure,

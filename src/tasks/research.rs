@@ -150,7 +150,11 @@ pub async fn run<C: DurableContext, I: TaskInput>(ctx: &C, input: &I) -> Result<
         let delta = json!({ "part": { "id": "answer", "type": "text" }, "delta": piece });
         ctx.tell(&format!("answer:{n}"), content::PART_UPDATED, &delta)?;
     }
-    ctx.tell(content::RESULT, content::RESULT, &json!({ "finalText": answer }))
+    ctx.tell(
+        content::RESULT,
+        content::RESULT,
+        &json!({ "finalText": answer }),
+    )
 }
 
 /// One call of a tool, told before and after.

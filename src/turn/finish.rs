@@ -5,64 +5,38 @@
 
 use super::{Ending, Loop, current_attempt};
 use crate::ids;
-use crate::log::{Ended, own_step, step_error};
+use crate::log::{Ended, Shown, own_step, step_error};
 use crate::ports::Ports;
 use crate::store::{
-    self, Attempt, Changes, Fence, Handle, RunState, Status, Step, Store, Transition,
-    UpstreamCancel,
+    self, Attempt, Handle, RunState, Status, Step, Store, Transition, UpstreamCancel,
 };
 use crate::turn::Hooks;
 use crate::upstream::Upstream;
 use crate::wire::line;
 
-impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
+impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     pub(super) async fn flush(&mut self) -> Result<(), store::Error> {
-        if self.buffer.bytes() > 0 {
+        let bytes = self.log.buffer().bytes();
+        if bytes > 0 {
             self.commit(vec![], None).await?;
         }
         Ok(())
     }
 
-    /// Commits the buffered lines, with a transition when one is given, and wakes followers.
+    /// Commits the buffered lines, with a transition when one is given, and shows them once they are
+    /// durable.
     pub(super) async fn commit(
         &mut self,
         steps: Vec<Step>,
         transition: Option<Transition>,
     ) -> Result<(), store::Error> {
-        let drain = &self.drain;
-        let attempt = current_attempt(&drain.run.state);
-        let expect = self.buffer.committed_seq();
-        let bytes = self.buffer.bytes();
-        let changes = Changes {
-            lines: self.buffer.lines(attempt),
-            steps,
-            transition: transition.map(Box::new),
-        };
-        let fence = Fence {
-            epoch: drain.run.epoch,
-        };
-        let now = drain.ports.now_ms();
-        drain
-            .store
-            .commit(
-                &drain.session_key,
-                &drain.run.run_id,
-                fence,
-                expect,
-                &changes,
-                now,
-            )
-            .await?;
-        drain.store.sync().await?;
-        self.buffer.committed();
-        let committed_at = drain.ports.now_ms();
-        self.policy.committed(now, committed_at);
-        let transitioned = changes.transition.is_some();
-        if let Some(transition) = changes.transition {
+        let attempt = current_attempt(&self.drain.run.state);
+        let group = self.log.store(attempt, steps, transition).await?;
+        self.log.show(&group, Shown::Durable).await?;
+        if let Some(transition) = group.changes.transition {
             self.drain.run.state = transition.state;
         }
-        self.drain.live.committed(bytes, transitioned);
-        if let Some(lines) = changes.lines {
+        if let Some(lines) = group.changes.lines {
             self.show(&lines.text).await;
         }
         Ok(())
@@ -73,9 +47,12 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         self.flush().await?;
         self.log(&Status::Running, reason);
         let now = self.now();
-        let seq = self.buffer.next_seq();
-        self.buffer.restart();
-        self.buffer.push_own(line::restarted(seq, attempt, reason));
+        let end = self.log.write(|log| {
+            let seq = log.next_seq();
+            log.restart();
+            log.push_own(line::restarted(seq, attempt, reason));
+            log.next_seq()
+        });
         let run = &self.drain.run;
         let mut state = run.state.clone();
         state.attempts.push(Attempt {
@@ -87,7 +64,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
             ids::execution_id(&run.run_id, attempt),
             attempt,
         ));
-        state.line_count = self.buffer.next_seq();
+        state.line_count = end;
         state.wake_at = Some(now.saturating_add_unsigned(self.drain.settings.watchdog_ms));
         // The row that opens the new attempt belongs to it.
         self.drain.run.state.attempts.clone_from(&state.attempts);
@@ -114,10 +91,11 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
             }
         };
         let status = ended.status();
-        ended.write(&mut self.buffer, &self.drain.run.session);
+        let session = &self.drain.run.session;
+        self.log.write(|log| ended.write(log, session));
         self.log(&status, ended.why());
         let text = self.text();
-        let state = ended.state(&self.drain.run.state, &self.buffer, text.len(), now);
+        let state = ended.state(&self.drain.run.state, &self.log.buffer(), text.len(), now);
         let steps = self.last_steps(&state, now);
         let transition = Transition {
             message: Some(ended.message(self.drain.run.turn_index, &text, now)),
@@ -130,10 +108,10 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
 
     /// The answer as it may be kept: what was held back and never transformed is not.
     pub(super) fn text(&self) -> Vec<u16> {
-        if self.drain.hooks.transforms_text() && !self.buffer.is_settled() {
+        if self.drain.hooks.transforms_text() && !self.log.buffer().is_settled() {
             return Vec::new();
         }
-        self.buffer.transcript().units()
+        self.log.buffer().transcript().units()
     }
 
     /// The turn's own step, unless it stands, and that of its saving, if it came to that.

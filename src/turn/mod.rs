@@ -20,7 +20,7 @@ pub(crate) use hooks::bounded;
 use crate::caps;
 use crate::ids;
 use crate::json;
-use crate::log::{Buffer, CommitPolicy, Due, Live, Stop, at_once};
+use crate::log::{Due, Live, Stop, Writer, at_once};
 use crate::ports::Ports;
 use crate::store::{self, LastError, Run, RunState, Status, Step, Store};
 use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
@@ -84,7 +84,7 @@ pub enum Drained {
     Stopped(store::Error),
 }
 
-impl<P: Ports, S: Store, U: Upstream, H: Hooks> Drain<P, S, U, H> {
+impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Drain<P, S, U, H> {
     /// Runs the turn to its end, or until this task may not go on.
     pub async fn run(self) -> Drained {
         let (ports, hooks, live) = (
@@ -146,8 +146,7 @@ struct Loop<P, S, U: Upstream, H> {
     drain: Drain<P, S, U, H>,
     turn: TurnIdentity,
     state: TurnState,
-    policy: CommitPolicy,
-    buffer: Buffer,
+    log: Writer<P, S>,
     frames: Option<U::Frames>,
     progressed: bool,
     /// The hooks have not heard of the line that the turn was accepted with.
@@ -158,10 +157,19 @@ struct Loop<P, S, U: Upstream, H> {
     saving: Option<Step>,
 }
 
-impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
+impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     async fn recover(drain: Drain<P, S, U, H>) -> Result<Self, store::Error> {
         let attempt = current_attempt(&drain.run.state);
-        let buffer = Buffer::recover(&drain.store, &drain.run.run_id, attempt).await?;
+        let log = Writer::open(
+            drain.ports.clone(),
+            drain.store.clone(),
+            drain.session_key.clone(),
+            &drain.run,
+            attempt,
+            drain.settings.window_ms,
+            Some(Rc::clone(&drain.live)),
+        )
+        .await?;
         let capabilities = drain.upstream.capabilities();
         let state = TurnState::new(
             capabilities,
@@ -171,8 +179,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         let mut turn = Loop {
             state,
             turn: TurnIdentity::of(&drain.run),
-            policy: CommitPolicy::new(drain.settings.window_ms),
-            buffer,
+            log,
             frames: None,
             progressed: false,
             first_unseen: drain.accepted_here,
@@ -197,7 +204,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     async fn go(&mut self) -> Result<Status, store::Error> {
         let first = match (self.interruption(), self.drain.ask.is_some()) {
             (Some(fact), _) => fact,
-            (None, _) if self.drained || self.buffer.is_settled() => Fact::Drained,
+            (None, _) if self.drained || self.log.buffer().is_settled() => Fact::Drained,
             (None, false) => Fact::InputLost,
             (None, true) if self.drain.accepted_here => Fact::Accepted,
             (None, true) => Fact::Recovered,
@@ -270,10 +277,10 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         let Some(ask) = &self.drain.ask else {
             return Fact::InputLost;
         };
+        let cursor = self.log.buffer().cursor().map(str::to_owned);
         let opening = async {
             if attach {
-                let cursor = self.buffer.cursor();
-                self.drain.upstream.attach(ask, cursor).await
+                self.drain.upstream.attach(ask, cursor.as_deref()).await
             } else {
                 self.drain.upstream.start(ask).await
             }
@@ -314,7 +321,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
                     return Ok(fact);
                 }
                 heard_at = self.now();
-                if self.buffer.bytes() >= caps::COMMIT_BYTES {
+                if self.log.buffer().bytes() >= caps::COMMIT_BYTES {
                     self.flush().await?;
                 }
             }
@@ -328,7 +335,8 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
                 return Ok(Fact::Silent);
             }
             let mut wake_at = idle_at.min(self.drain.settings.deadline_at);
-            match self.policy.due(now, self.buffer.bytes()) {
+            let bytes = self.log.buffer().bytes();
+            match self.log.due(bytes) {
                 Due::Now => {
                     self.flush().await?;
                     continue;
@@ -369,21 +377,22 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
                 if input_hash.is_some() && input_hash.as_ref() != ours {
                     return Some(Fact::Conflict);
                 }
-                self.buffer.advance(frame.id);
+                self.log.write(|log| log.advance(frame.id));
                 None
             }
             FrameBody::Event { kind, data } => {
                 let is_held = self.drain.hooks.transforms_text()
                     && may_carry_text(&kind, data.as_deref().unwrap_or("null"));
-                let is_new = if is_held {
-                    let data = data.as_deref().unwrap_or("null");
-                    self.buffer.hold(frame.id, &kind, data)
-                } else {
-                    self.buffer.push(frame.id, &kind, data.as_deref())
-                };
+                let is_new = self.log.write(|log| {
+                    if is_held {
+                        log.hold(frame.id, &kind, data.as_deref().unwrap_or("null"))
+                    } else {
+                        log.push(frame.id, &kind, data.as_deref())
+                    }
+                });
                 if is_new {
                     self.progressed = true;
-                    if self.buffer.log_bytes() > self.drain.settings.max_bytes {
+                    if self.log.buffer().log_bytes() > self.drain.settings.max_bytes {
                         return Some(Fact::TooLarge);
                     }
                 }

@@ -20,7 +20,7 @@ use std::rc::Rc;
 /// The step in which an answer is saved.
 const SAVING: u32 = 1;
 
-impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
+impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     /// Learns what a drain before this one came to.
     pub(super) async fn recall(&mut self) -> Result<(), store::Error> {
         if self.drain.accepted_here {
@@ -39,9 +39,9 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
 
     /// Takes a drained stream through the hooks.
     pub(super) async fn settle(&mut self) -> Result<Fact, store::Error> {
-        if self.drain.hooks.transforms_text() && !self.buffer.is_settled() {
+        if self.drain.hooks.transforms_text() && !self.log.buffer().is_settled() {
             match self.transform().await {
-                Ok(text) => self.buffer.settle(&text),
+                Ok(text) => self.log.write(|log| log.settle(&text)),
                 Err(fact) => return Ok(fact),
             }
         }
@@ -62,14 +62,14 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         FinishedTurn {
             turn: self.turn.clone(),
             text: String::from_utf16_lossy(&self.text()),
-            usage: self.buffer.transcript().usage().map(str::to_owned),
+            usage: self.log.buffer().transcript().usage().map(str::to_owned),
             attempt: current_attempt(&self.drain.run.state),
         }
     }
 
     /// The transformed text, or why there is none. Takes as long as the turn may.
     async fn transform(&self) -> Result<String, Fact> {
-        let text = String::from_utf16_lossy(&self.buffer.transcript().units());
+        let text = String::from_utf16_lossy(&self.log.buffer().transcript().units());
         let mut call = pin!(self.drain.hooks.transform_final_text(&self.turn, text));
         loop {
             let pause = pin!(self.pause(u64::MAX));
@@ -120,7 +120,7 @@ impl<P: Ports, S: Store, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     async fn begin_saving(&mut self) -> Result<Step, store::Error> {
         let now = self.now();
         let mut state = self.drain.run.state.clone();
-        state.line_count = self.buffer.next_seq();
+        state.line_count = self.log.buffer().next_seq();
         let turn = self.step(&state, "completed", now);
         let saving = Step {
             index: SAVING,

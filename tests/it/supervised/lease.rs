@@ -239,25 +239,40 @@ fn a_lease_is_released_when_the_drain_cannot_begin() {
     assert_completed(&world);
 }
 
-#[test]
-fn a_lease_is_released_when_the_store_fails_under_the_drain() {
-    let world = World::new(0);
-    let mut failing = 1;
+/// The store refuses this many appends, one after another.
+fn refuse_appends(world: &World, mut left: u32) {
     world.d1.fail(move |batch| {
         let appends = batch[0]
             .sql
             .contains("INSERT INTO stream_log (run_id, first_seq");
-        let fails = appends && failing > 0;
-        failing -= i32::from(fails);
+        let fails = appends && left > 0;
+        left -= u32::from(fails);
         fails.then_some(Fault::Refused)
     });
+}
+
+#[test]
+fn a_lease_is_released_when_the_store_fails_under_the_drain() {
+    let world = World::new(0);
+    refuse_appends(&world, 1 + caps::COMMIT_TRIES);
     let first = ask(&world.worker(), input());
-    world.run_for(400);
+    world.run_for(400 + (caps::COMMIT_RETRY_MS << caps::COMMIT_TRIES));
     assert!(first.was_cut());
     assert_eq!(stored(&world).lease, None);
     let next: Reading = ask(&world.worker(), input());
     world.settle();
     assert_eq!(next.brief(), "resumed");
+    assert_completed(&world);
+}
+
+#[test]
+fn a_store_that_fails_for_a_moment_cuts_nobody() {
+    let world = World::new(0);
+    refuse_appends(&world, caps::COMMIT_TRIES);
+    let reading = ask_and_stay(&world.worker(), input(), Stay::ToTheEnd);
+    world.settle();
+    assert!(!reading.was_cut(), "{}", reading.brief());
+    assert_eq!(stored(&world).epoch, 1, "nobody took it over");
     assert_completed(&world);
 }
 

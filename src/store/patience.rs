@@ -4,12 +4,12 @@
 //! recognises it. Invariant: there is an end to it, and whatever asking again can't mend is told at
 //! once.
 
+use super::Error;
 use crate::caps;
 use crate::ports::Timer;
-use crate::store::Error;
 
 /// Makes a call until it is answered or has failed often enough.
-pub(super) async fn patiently<P: Timer, T>(
+pub(crate) async fn patiently<P: Timer, T>(
     ports: &P,
     mut call: impl AsyncFnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
