@@ -1,4 +1,4 @@
-// What every measured Worker asks: an agent sandbox of PROTOCOL 4.1, as plain and as fast as Node allows, and the same
+// What every measured Worker asks: an agent sandbox of PROTOCOL §4.1, as plain and as fast as Node allows, and the same
 // output as an OpenAI-compatible model's, for the peer that speaks to nothing else.
 //
 // Owns the pace. It is a process of its own, so that neither the client's reading nor another turn's delays a frame,

@@ -1,4 +1,4 @@
-// What must hold of everything that was asked, served, stored and read in a campaign.
+// What must hold of everything that was asked, served, stored and read in a campaign, by docs/invariants.md.
 //
 // Owns the laws; it performs nothing, so that doctored histories can prove that each law can fail. What it is given is
 // plain data: what the upstream would tell an undisturbed caller, what the stores hold at the end, what they held when

@@ -1,4 +1,4 @@
-// A scripted agent sandbox: the server's side of PROTOCOL 4.1, with every fault of it on demand.
+// A scripted agent sandbox: the server's side of PROTOCOL §4.1, with every fault of it on demand.
 //
 // Owns executions by id (an id never starts twice), their buffers, and counts of what was asked. A script stands in
 // the request's `metadata.script` or is given with `plan` by session; the same script makes the same frames, and

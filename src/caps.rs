@@ -222,7 +222,7 @@ pub const HOOK_MESSAGE_CHARS: usize = 500;
 pub const TASK_MESSAGES: u32 = 1_000;
 /// Their content in all, which is in memory at once.
 pub const TASK_MESSAGES_BYTES: usize = 1 << 20;
-/// A follower of a suspended run is closed after this long: PROTOCOL §2.2.
+/// A follower of a suspended run is cut after this long: PROTOCOL §2.3.
 pub const SUSPENDED_FOLLOW_MS: u64 = 60_000;
 /// The commit window of a turn without an object: each commit and each read of it is a call of D1,
 /// of which an invocation has 1,000, and takes as long as a fifth of this.

@@ -1,6 +1,6 @@
 //! Hooks around a chat turn: their order, their errors, and what a crash among them leaves.
 //!
-//! Owns the weaknesses of the origin's chat engine (T22–T24, T27–T29) that a turn with hooks must not
+//! Owns the weaknesses T22–T24 and T27–T29 of `docs/weaknesses.md`: what a turn with hooks must not
 //! repeat.
 
 mod crash;

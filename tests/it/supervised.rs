@@ -1,7 +1,7 @@
 //! Turns on a shared D1 without an object: leases, zombies, takeovers, refusals, and who only reads.
 //!
-//! Owns the weaknesses of the origin systems (T-numbers) that such turns must not repeat. The
-//! upstream is the world's sandbox.
+//! Owns the weaknesses of `docs/weaknesses.md` that such turns must not repeat. The upstream is the
+//! world's sandbox.
 
 mod crash;
 mod durable;

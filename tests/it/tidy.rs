@@ -1,9 +1,12 @@
 //! The structure that the design keeps, kept by a search through the sources.
 //!
 //! Owns the rules that no compiler knows: what may stand where, how long files and functions are,
-//! that limits and variables are explained. What a text search can't see is not claimed here.
+//! that limits and variables are explained, and that what is cited is there (`references`). What a text
+//! search can't see is not claimed here.
 //! Invariant: exceptions are lists in this file, an entry that is no longer needed fails, and so
 //! the lists only shrink.
+
+mod references;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,7 @@
 //! What must hold in every state of the model, and at its rest.
 //!
-//! Owns the laws (I1–I9 and I11 of the test plan, as far as one turn can break them) and the walk
-//! through all runs of a scene. Invariant: a law that fails tells the moves that led to it.
+//! Owns the laws (I1–I6, I8, I9 and I11 of `docs/invariants.md`, as far as one turn can break them) and
+//! the walk through all runs of a scene. Invariant: a law that fails tells the moves that led to it.
 
 use super::client::{Client, Stand};
 use super::explorer::Explorer;

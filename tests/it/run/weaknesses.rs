@@ -1,5 +1,5 @@
 //! The weaknesses of the origin systems' substrate that a runner or its store could repeat, a test for
-//! each, by the number under which the list of them has it.
+//! each, by its number in `docs/weaknesses.md`.
 //!
 //! Not here: T8, T19, T22 to T24 and T27 to T29 are a chat turn's (`supervised.rs`, `chat.rs`), T30 (a
 //! schema that can be applied twice) is `store/migration.rs`'s.

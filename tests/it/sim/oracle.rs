@@ -1,4 +1,4 @@
-//! What must hold after every step of a run: the invariants, looked at from outside.
+//! What must hold after every step of a run: `docs/invariants.md`, looked at from outside.
 //!
 //! Owns what was ever durable and what was ever visible. It reads what would survive an end at this
 //! instant, never what the code under test says of itself.
