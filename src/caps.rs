@@ -152,6 +152,8 @@ pub const SHIP_ROWS: u32 = 100;
 pub const CANCEL_RETRY_FIRST_MS: u64 = 500;
 /// The longest wait between two tries to tell a cancel.
 pub const CANCEL_RETRY_MOST_MS: u64 = 300_000;
+/// One try to tell a cancel: who has not answered by then is told again.
+pub const CANCEL_TRY_MS: u64 = 10_000;
 /// Tries to tell a cancel; with the waits above more than two weeks.
 pub const CANCEL_TRIES: u32 = 5_000;
 /// A cancelled turn ends within milliseconds; a caller that needs its end waits this long.
@@ -233,4 +235,6 @@ pub const READER_POLL_MS: u64 = 1_000;
 /// 1,000 of an invocation.
 pub const READER_POLLS: u32 = 400;
 /// Calls to tell an upstream of a cancel when no object goes on telling: half a minute of them.
-pub const PLAIN_CANCEL_TRIES: u32 = 8;
+pub const PLAIN_CANCEL_TRIES: u32 = 7;
+/// The longest wait between two of them: a request's task has no more time behind its answer.
+pub const PLAIN_CANCEL_WAIT_MS: u64 = 30_000;

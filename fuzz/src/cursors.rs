@@ -16,7 +16,7 @@ pub fn cursors(data: &[u8]) {
     };
     let wanted = id.filter(|id| !id.is_empty()).or(after);
     one_form(
-        parse_after(after, id).map(i128::from),
+        parse_after(after, id).map(|first| i128::from(first) - 1),
         wanted.unwrap_or_default(),
         -1..=(1 << 53) - 1,
     );

@@ -1,4 +1,4 @@
-//! The lines of a turn's log: what is built is taken apart as it was built, in both framings.
+//! The lines of a turn's log: what is built is taken apart as it was built, in both views.
 //!
 //! An input's lines are `<type> <JSON>` for an upstream's frame; any other is the text of a line of
 //! ours.
@@ -7,7 +7,7 @@ use crate::events::decoded;
 use crate::input::{cuttings, text};
 use steadfast::json;
 use steadfast::wire::line::{self, check_upstream_kind, is_terminal, parse_kind_and_data};
-use steadfast::wire::{Framing, ndjson as lines};
+use steadfast::wire::view::{Items, View, ViewKind, ndjson as lines};
 
 /// Longer logs show nothing more.
 const LINES: usize = 64;
@@ -30,8 +30,8 @@ pub fn ndjson(data: &[u8]) {
 
 fn accepts(header: &str) {
     let named = header.to_ascii_lowercase().contains("text/event-stream");
-    let framing = Framing::from_accept(Some(header));
-    assert!(named || framing == Framing::Ndjson);
+    let kind = ViewKind::from_accept(Some(header));
+    assert!(named || kind == ViewKind::Ndjson);
 }
 
 /// Builds the line that `input` stands for, and takes it apart again.
@@ -94,10 +94,12 @@ fn framed(first_seq: u64, built: &[String]) {
     let mut body = Vec::new();
     let mut events = Vec::new();
     for (seq, line) in (first_seq..).zip(built) {
-        for (framing, out) in [(Framing::Ndjson, &mut body), (Framing::Sse, &mut events)] {
-            framing.encode(seq, &format!("{line}\n"), out);
+        for (kind, out) in [(ViewKind::Ndjson, &mut body), (ViewKind::Sse, &mut events)] {
+            let (mut view, mut items) = (kind.view(), Items::default());
+            view.line(seq, line, &mut items);
+            out.extend(items.take().expect("each line is an item"));
             if seq % 3 == 0 {
-                out.extend_from_slice(framing.heartbeat().as_bytes());
+                out.extend_from_slice(view.heartbeat().as_bytes());
             }
         }
     }

@@ -46,13 +46,13 @@ pub fn reply<P: Platform>(reply: Reply<P>, served: &Served) -> Result<Response> 
 
 fn lines<P: Platform>(streaming: Streaming<P>, served: &Served) -> Result<Response> {
     let mut builder = builder(200)?
-        .with_header("content-type", streaming.framing.content_type())?
+        .with_header("content-type", streaming.body.content_type())?
         .with_header("x-execution-id", &streaming.execution_id)?
         .with_header("location", &streaming.location)?;
     if let Some(mode) = streaming.mode {
         builder = builder.with_header("x-turn-mode", mode.name())?;
     }
-    Ok(builder.stream(served.stream(streaming.follower)?))
+    Ok(builder.stream(served.stream(streaming.body)?))
 }
 
 /// The same answer with more headers; an answer of an object can't be changed itself.

@@ -1,4 +1,4 @@
-//! A follower as the source of a JavaScript stream.
+//! A body as the source of a JavaScript stream.
 //!
 //! Owns the pull of lines into a response body, and the memory of which bodies an object serves.
 //! That memory lies on the object's own JavaScript state, because it must outlive this module: after
@@ -6,8 +6,9 @@
 //! Invariant: a new life of the module in an object cuts whatever the one before was serving.
 
 use super::js;
-use crate::session::{Follower, FollowerCut, Platform};
-use futures_util::stream::{LocalBoxStream, StreamExt, try_unfold};
+use crate::log::FollowerCut;
+use crate::session::{Platform, SessionBody};
+use futures_util::stream::{LocalBoxStream, StreamExt};
 use std::cell::RefCell;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
@@ -41,20 +42,16 @@ impl Served {
         Served { controllers }
     }
 
-    /// A stream of the follower's lines.
+    /// A stream of a body's bytes.
     ///
     /// # Errors
     /// What the constructor of the stream throws.
     pub fn stream<P: Platform>(
         &self,
-        follower: Follower<P>,
+        body: SessionBody<P>,
     ) -> Result<web_sys::ReadableStream, JsValue> {
-        let lines = try_unfold(follower, |mut follower| async move {
-            let bytes = follower.next().await?;
-            Ok(bytes.map(|bytes| (bytes, follower)))
-        });
         let source = LineSource {
-            lines: Rc::new(RefCell::new(Some(lines.boxed_local()))),
+            lines: Rc::new(RefCell::new(Some(body.into_stream().boxed_local()))),
             served: self.clone(),
         };
         let options = js_sys::Object::new();
@@ -68,7 +65,7 @@ impl Served {
     }
 }
 
-/// A follower's pieces; whose platform it is on doesn't matter here, and an exported class can't be
+/// A body's pieces; whose platform it is on doesn't matter here, and an exported class can't be
 /// generic over it.
 type Lines = LocalBoxStream<'static, Result<Vec<u8>, FollowerCut>>;
 

@@ -86,7 +86,7 @@ pub fn turn_response<P: Ports, S: Store + 'static>(
     turn: SupervisedTurn<P, S>,
 ) -> Result<Response> {
     let builder = body::builder(200)?
-        .with_header("content-type", turn.lines.framing().content_type())?
+        .with_header("content-type", turn.lines.content_type())?
         .with_header("x-execution-id", &turn.execution_id)?
         .with_header("x-turn-mode", turn.mode.name())?
         .with_header("location", &location(session, turn.turn_index))?;
@@ -99,8 +99,8 @@ pub fn turn_response<P: Ports, S: Store + 'static>(
 /// What the platform throws while the answer is put together.
 pub fn lines_response<P: Ports, S: Store + 'static>(lines: TurnLines<P, S>) -> Result<Response> {
     let builder = body::builder(200)?
-        .with_header("content-type", lines.framing().content_type())?
-        .with_header("x-execution-id", lines.execution_id())?;
+        .with_header("content-type", lines.content_type())?
+        .with_header("x-execution-id", lines.source().execution_id())?;
     stream(builder, lines)
 }
 

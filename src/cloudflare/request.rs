@@ -5,9 +5,9 @@
 use super::router::{Resource, Route};
 use crate::caps;
 use crate::session::{Command, Page};
-use crate::wire::Framing;
 use crate::wire::problem::Problem;
 use crate::wire::request as parse;
+use crate::wire::view::ViewKind;
 use futures_util::StreamExt;
 use std::collections::BTreeMap;
 use worker::{Method, Request};
@@ -87,7 +87,7 @@ pub async fn command(request: &mut Request, route: &Route) -> Result<Command, Pr
     let content_type = header(request, "content-type");
     let content_type = content_type.as_deref();
     let accept = header(request, "accept");
-    let framing = Framing::from_accept(accept.as_deref());
+    let view = ViewKind::from_accept(accept.as_deref());
     let turn = || parse::parse_turn_index(route.turn.as_deref().unwrap_or_default());
     let key = || parse::parse_event_key(route.key.as_deref().unwrap_or_default());
     let posting = request.method() == Method::Post;
@@ -99,23 +99,20 @@ pub async fn command(request: &mut Request, route: &Route) -> Result<Command, Pr
             let idempotency_key = header(request, "idempotency-key");
             let bytes = body(request, caps::REQUEST_BODY_BYTES).await?;
             let submit = parse::parse_submit(content_type, &bytes, idempotency_key.as_deref())?;
-            Command::Submit(Box::new(submit), framing)
+            Command::Submit(Box::new(submit), view)
         }
         Resource::Turns => Command::Turns(page(&query)?),
         Resource::Turn => Command::Turn(turn()?),
         Resource::Stream => {
-            let last_event_id = match framing {
-                Framing::Sse => header(request, "last-event-id"),
-                Framing::Ndjson => None,
-            };
+            let last_event_id = header(request, "last-event-id");
             Command::Follow {
                 turn: turn()?,
-                after: parse::parse_after(
+                start: view.start(
                     query.get("after").map(String::as_str),
                     last_event_id.as_deref(),
                 )?,
                 live: parse::parse_live(query.get("live").map(String::as_str))?,
-                framing,
+                view,
             }
         }
         Resource::Steps => Command::Steps(turn()?, page(&query)?),

@@ -5,7 +5,8 @@
 
 use super::producer::{ProduceError, Produced, produced};
 use super::supervise;
-use super::{TurnCut, TurnInput, TurnRefused};
+use super::{TurnInput, TurnRefused};
+use crate::log::FollowerCut;
 use crate::ports::Ports;
 use crate::session::Mode;
 use crate::store::Store;
@@ -118,13 +119,12 @@ pub async fn handle_chat_turn<P, S, H>(
     store: &S,
     input: TurnInput,
     hooks: H,
-) -> Result<ChatAnswer<impl Stream<Item = Result<Vec<u8>, TurnCut>> + use<P, S, H>>, TurnRefused>
+) -> Result<ChatAnswer<impl Stream<Item = Result<Vec<u8>, FollowerCut>> + use<P, S, H>>, TurnRefused>
 where
     P: Ports,
     S: Store + Clone + 'static,
     H: ChatHooks + 'static,
 {
-    let content_type = input.terms.framing.content_type();
     let hooks = Rc::new(hooks);
     let product = Rc::clone(&hooks);
     let upstream = produced(move |ask| {
@@ -135,7 +135,7 @@ where
     Ok(ChatAnswer {
         execution_id: turn.execution_id,
         mode: turn.mode,
-        content_type,
+        content_type: turn.lines.content_type(),
         body: turn.lines.into_stream(),
     })
 }

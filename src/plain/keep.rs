@@ -9,9 +9,9 @@ use crate::json;
 use crate::log::{Live, Stop};
 use crate::ports::Ports;
 use crate::run::{Acquired, LeaseTerms, keep};
-use crate::store::{self, Store, UpstreamCancel};
-use crate::turn::{Backoff, Drain, Drained, Hooks, bounded};
-use crate::upstream::{Refusal, Upstream};
+use crate::store::{self, Store};
+use crate::turn::{Drain, Drained, Hooks, Told, tell};
+use crate::upstream::Upstream;
 use futures_util::future::{Either, select};
 use std::future::pending;
 use std::pin::pin;
@@ -82,30 +82,31 @@ impl<P: Ports, S: Store + Clone> Task<P, S> {
         let Some(mut untold) = run.and_then(|run| run.upstream_cancel) else {
             return Ok(());
         };
-        while untold.tries < caps::PLAIN_CANCEL_TRIES {
-            let call = upstream.cancel(&untold.execution_id);
-            let told = bounded(&self.ports, caps::HOOK_MS, call).await;
+        loop {
+            let told = tell(&self.ports, upstream, untold, caps::PLAIN_CANCEL_TRIES).await;
+            let left = match told {
+                Told::Known => None,
+                Told::Rejected { status } => {
+                    self.log(&format!("cancel rejected with status {status}"));
+                    None
+                }
+                // Nobody else goes on telling here: the row says what is left.
+                Told::GivenUp(cancel) => Some(cancel),
+                Told::Later(cancel) => {
+                    let wait = cancel.next_at.saturating_sub(self.ports.now_ms());
+                    let wait = u64::try_from(wait).unwrap_or(0);
+                    if wait <= caps::PLAIN_CANCEL_WAIT_MS {
+                        self.ports.sleep(wait).await;
+                        untold = cancel;
+                        continue;
+                    }
+                    Some(cancel)
+                }
+            };
             let now = self.ports.now_ms();
-            match told {
-                Some(Ok(()) | Err(Refusal::Gone)) => {
-                    return self.store.set_upstream_cancel(run_id, None, now).await;
-                }
-                Some(Err(_)) | None => {
-                    let chance = self.ports.random() as u64;
-                    let wait = Backoff.wait_ms(untold.tries + 1, 0, chance);
-                    untold = UpstreamCancel {
-                        tries: untold.tries + 1,
-                        next_at: now.saturating_add_unsigned(wait),
-                        ..untold
-                    };
-                    self.ports.sleep(wait).await;
-                }
-            }
+            let store = &self.store;
+            return store.set_upstream_cancel(run_id, left.as_ref(), now).await;
         }
-        let now = self.ports.now_ms();
-        self.store
-            .set_upstream_cancel(run_id, Some(&untold), now)
-            .await
     }
 
     fn log(&self, why: &str) {

@@ -12,22 +12,23 @@ mod reader;
 
 pub use chat::{ChatAnswer, ChatHooks, handle_chat_turn};
 pub use producer::{ProduceError, Produced, ProducedFrames, Producer, produced, run_durable_turn};
-pub use reader::{TurnCut, TurnLines};
+pub use reader::{PlainLog, TurnLines};
 
 use crate::caps;
 use crate::config::TurnConfig;
 use crate::ids;
 use crate::json;
+use crate::log::{Body, Follower, FollowerCut, NoBody, first_line};
 use crate::ports::Ports;
 use crate::run::LeaseTerms;
 use crate::session::{Caller, Mode};
 use crate::store::{self, Cancel, LogHome, Store};
 use crate::turn::Hooks;
 use crate::upstream::Upstream;
-use crate::wire::Framing;
 use crate::wire::problem::Problem;
 use crate::wire::request::{IfRunning, Submit};
-use open::Opener;
+use crate::wire::view::{Start, View, ViewKind};
+use open::Desk;
 use reader::is_held;
 use std::rc::Rc;
 
@@ -74,8 +75,8 @@ pub struct TurnTerms {
     pub lease: LeaseTerms,
     /// The group-commit window, in ms.
     pub window_ms: u64,
-    /// How lines are laid into the answer.
-    pub framing: Framing,
+    /// What the answer shows of the log.
+    pub view: ViewKind,
     /// What to do when another worker drains the turn.
     pub when_held: WhenHeld,
 }
@@ -87,7 +88,7 @@ impl Default for TurnTerms {
             model: None,
             lease: LeaseTerms::default(),
             window_ms: caps::PLAIN_WINDOW_MS,
-            framing: Framing::default(),
+            view: ViewKind::default(),
             when_held: WhenHeld::default(),
         }
     }
@@ -109,7 +110,7 @@ pub enum TurnRefused {
     /// By the rules of PROTOCOL §2.1: other input under this index or key (`manifest_mismatch`), an
     /// index that leaves a gap, another turn that runs, an expired log.
     #[error(transparent)]
-    Rule(Problem),
+    Rule(#[from] Problem),
     /// Another worker drains this turn.
     #[error("another worker drains this turn")]
     LeaseHeld {
@@ -243,27 +244,21 @@ where
     U: Upstream + 'static,
     H: Hooks + 'static,
 {
-    let opener = Opener { ports, store };
-    let (run, mode, acquired) = opener.open(&input).await?;
+    let desk = Desk { ports, store };
+    let (run, mode, acquired) = desk.open(&input).await?;
     let (execution_id, turn_index) = (run.run_id.clone(), run.turn_index);
     let terms = input.terms;
     let live = match acquired {
         Some(acquired) => {
             let accepted_here = mode == Mode::Fresh;
-            let start = opener.start(run, acquired, upstream, hooks, &terms, accepted_here);
+            let start = desk.start(run, acquired, upstream, hooks, &terms, accepted_here);
             Some(start.await?)
         }
         None => None,
     };
-    let lines = TurnLines::new(
-        ports.clone(),
-        store.clone(),
-        execution_id.clone(),
-        live,
-        0,
-        terms.framing,
-        true,
-    );
+    let log = PlainLog::new(ports.clone(), store.clone(), execution_id.clone(), live);
+    let follower = Follower::new(log, 0, true, false);
+    let lines = body(follower, terms.view.view(), Start::Line(0)).await?;
     Ok(SupervisedTurn {
         execution_id,
         turn_index,
@@ -291,16 +286,16 @@ where
     U: Upstream + 'static,
     H: Hooks + 'static,
 {
-    let opener = Opener { ports, store };
+    let desk = Desk { ports, store };
     let Some(run) = store.run(run_id).await? else {
         return Ok(false);
     };
     if run.state.status.is_terminal() || is_held(&run, ports.now_ms()) {
         return Ok(false);
     }
-    match opener.acquire(run_id, terms.lease).await {
+    match desk.acquire(run_id, terms.lease).await {
         Ok((run, acquired)) => {
-            let start = opener.start(run, acquired, upstream, Rc::new(hooks), terms, false);
+            let start = desk.start(run, acquired, upstream, Rc::new(hooks), terms, false);
             start.await?;
             Ok(true)
         }
@@ -309,39 +304,47 @@ where
     }
 }
 
-/// Reads a turn's lines strictly after `after`, -1 for all, without lease and without a write; with
-/// `live` it goes on until the turn ends.
+/// Reads a turn's lines as `view` shows them from `start` on, without lease and without a write; with
+/// `live` it goes on until the turn ends. The view may be one of your own.
 ///
 /// # Errors
 /// [`TurnRefused::Rule`] when there is no such turn of this caller, when its log has expired or ends
-/// before `after`; [`TurnRefused::Store`].
-pub async fn follow_turn<P: Ports, S: Store + Clone>(
+/// before `start`; [`TurnRefused::Store`].
+pub async fn follow_turn<P: Ports, S: Store + Clone, V: View>(
     ports: &P,
     store: &S,
     caller: &Caller,
     turn_index: u64,
-    after: i64,
+    start: Start,
     live: bool,
-    framing: Framing,
-) -> Result<TurnLines<P, S>, TurnRefused> {
+    view: V,
+) -> Result<TurnLines<P, S, V>, TurnRefused> {
     let run_id = ids::run_id(&caller.session_key(), turn_index);
     let run = store.run(&run_id).await?.ok_or(store::Error::Missing)?;
     if run.log_home == LogHome::Expired {
         return Err(TurnRefused::Rule(Problem::log_expired()));
     }
-    let next_seq = u64::try_from(after.saturating_add(1)).unwrap_or(0);
-    if next_seq > store.log_end(&run_id).await? {
+    let (next_seq, end) = (first_line(start), store.log_end(&run_id).await?);
+    if next_seq > end {
         return Err(TurnRefused::Rule(Problem::cursor_out_of_range()));
     }
-    Ok(TurnLines::new(
-        ports.clone(),
-        store.clone(),
-        run_id,
-        None,
-        next_seq,
-        framing,
-        live,
-    ))
+    let over = run.state.status.is_terminal() && next_seq == end;
+    let log = PlainLog::new(ports.clone(), store.clone(), run_id, None);
+    body(Follower::new(log, next_seq, live, over), view, start).await
+}
+
+async fn body<P: Ports, S: Store, V: View>(
+    follower: Follower<PlainLog<P, S>>,
+    view: V,
+    start: Start,
+) -> Result<TurnLines<P, S, V>, TurnRefused> {
+    let body = Body::of(follower, view, start).await;
+    body.map_err(|refused| {
+        TurnRefused::Rule(match refused {
+            NoBody::OutOfRange => Problem::cursor_out_of_range(),
+            NoBody::Cut(FollowerCut) => Problem::session_unavailable(),
+        })
+    })
 }
 
 /// Records the intent to cancel a turn; false when it is over. Whoever drains it looks at least as

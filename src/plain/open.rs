@@ -1,7 +1,7 @@
 //! What a submit comes to without an object: a new turn, one to go on with, or one to read.
 //!
-//! Owns the writes that come before an answer, and the lease that they take. The table of situations
-//! is `session::decide`. Invariant: a lease that was taken is kept by a task, or released.
+//! Owns the writes that come before an answer, and the lease that they take. The order of an opening is
+//! the session's, with an object or without. Invariant: a lease that was taken is kept by a task, or released.
 
 use super::keep::{Task, log};
 use super::{TurnInput, TurnRefused, TurnTerms, WhenHeld, cancel_turn};
@@ -10,14 +10,12 @@ use crate::ids;
 use crate::log::Live;
 use crate::ports::Ports;
 use crate::run::{Acquired, LeaseTerms};
-use crate::session::{
-    Accepting, Asked, DECISIONS, Mode, Opening, Window, ask, decide, facts, history, location,
-    message_of, next_session, session_key_of, settings,
-};
-use crate::store::{self, Begun, Corrupt, Fence, Lease, LogHome, Policy, Run, Store};
+use crate::session::{Kept, Mode, Opener, Window, ask, location, open, session_key_of, settings};
+use crate::store::{self, Begin, Begun, Corrupt, Fence, Lease, LogHome, Policy, Run, Store};
 use crate::turn::{Drain, Hooks};
 use crate::upstream::Upstream;
 use crate::wire::problem::Problem;
+use crate::wire::request::Submit;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -32,8 +30,8 @@ struct Target {
     history: Window,
 }
 
-/// Whatever is decided and written before there is an answer.
-pub(super) struct Opener<'a, P, S> {
+/// Whatever is written before there is an answer.
+pub(super) struct Desk<'a, P, S> {
     pub(super) ports: &'a P,
     pub(super) store: &'a S,
 }
@@ -41,51 +39,44 @@ pub(super) struct Opener<'a, P, S> {
 /// A run, how it is answered, and its lease where it is to be drained here.
 type Opened = (Run, Mode, Option<Acquired>);
 
-impl<P: Ports, S: Store + Clone + 'static> Opener<'_, P, S> {
-    /// The turn that a submit means, and its lease where it is to be drained here.
-    pub(super) async fn open(&self, input: &TurnInput) -> Result<Opened, TurnRefused> {
-        let TurnInput { caller, submit, .. } = input;
-        if submit.upstream.is_some() {
-            let detail = "there is one upstream here; it has no name";
-            return Err(TurnRefused::Rule(Problem::invalid_request(detail)));
-        }
-        let asked = Asked {
-            turn_index: submit.turn_index,
-            input_hash: submit.input_hash(),
-            if_running: submit.if_running,
-            retry_of: submit.retry_of,
-        };
-        for _ in 0..DECISIONS {
-            let session = self.store.session(&caller.session_key()).await?;
-            let facts = facts(self.store, caller, submit, session.as_ref()).await?;
-            let name = caller.session.as_str();
-            match decide(&asked, &facts, |turn| location(name, turn)) {
-                Opening::Existing(turn) => {
-                    if let Some(opened) = self.existing(input, turn).await? {
-                        return Ok(opened);
-                    }
-                }
-                Opening::Create => {
-                    if let Some(opened) = self.create(input, &asked, session).await? {
-                        return Ok(opened);
-                    }
-                }
-                Opening::CancelFirst(turn) => {
-                    let why = Some("superseded by a newer turn");
-                    cancel_turn(self.ports, self.store, caller, turn, why).await?;
-                    let there = location(name, turn);
-                    return Err(TurnRefused::Rule(Problem::turn_in_progress(there)));
-                }
-                Opening::Refuse(problem) => return Err(TurnRefused::Rule(problem)),
-            }
-        }
-        Err(TurnRefused::Rule(Problem::session_unavailable()))
+/// One submit without an object.
+struct Submitting<'a, P, S> {
+    desk: &'a Desk<'a, P, S>,
+    input: &'a TurnInput,
+}
+
+impl<P: Ports, S: Store + Clone + 'static> Opener for Submitting<'_, P, S> {
+    type Store = S;
+    type Terms = Lease;
+    type Opened = Opened;
+    type Error = TurnRefused;
+
+    fn store(&self) -> &S {
+        self.desk.store
     }
 
-    /// A turn that is there: read, joined or taken over; `None` when it ended meanwhile.
-    async fn existing(&self, input: &TurnInput, turn: u64) -> Result<Option<Opened>, TurnRefused> {
-        let run_id = ids::run_id(&input.caller.session_key(), turn);
-        let run = self.store.run(&run_id).await?;
+    fn failed(&self, failure: store::Error) -> TurnRefused {
+        failure.into()
+    }
+
+    fn token(&self) -> String {
+        self.desk.token()
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.desk.ports.now_ms()
+    }
+
+    async fn session(&mut self) -> Result<Option<store::Session>, TurnRefused> {
+        let key = self.input.caller.session_key();
+        Ok(self.desk.store.session(&key).await?)
+    }
+
+    /// A turn that is there: read, joined or taken over.
+    async fn existing(&mut self, turn: u64) -> Result<Option<Opened>, TurnRefused> {
+        let (desk, terms) = (self.desk, &self.input.terms);
+        let run_id = ids::run_id(&self.input.caller.session_key(), turn);
+        let run = desk.store.run(&run_id).await?;
         let run = run.ok_or(store::Error::Missing)?;
         if run.state.status.is_terminal() {
             if run.log_home == LogHome::Expired {
@@ -93,15 +84,15 @@ impl<P: Ports, S: Store + Clone + 'static> Opener<'_, P, S> {
             }
             return Ok(Some((run, Mode::Replayed, None)));
         }
-        match self.acquire(&run_id, input.terms.lease).await {
+        match desk.acquire(&run_id, terms.lease).await {
             Ok((run, acquired)) => {
-                log(self.ports, &run_id, "resumed");
+                log(desk.ports, &run_id, "resumed");
                 Ok(Some((run, Mode::Resumed, Some(acquired))))
             }
-            Err(store::Error::LeaseHeld { until }) => match input.terms.when_held {
+            Err(store::Error::LeaseHeld { until }) => match terms.when_held {
                 WhenHeld::Join => Ok(Some((run, Mode::Joined, None))),
                 WhenHeld::Refuse => {
-                    let left = until.saturating_sub(self.ports.now_ms());
+                    let left = until.saturating_sub(desk.ports.now_ms());
                     Err(TurnRefused::LeaseHeld {
                         retry_after_ms: u64::try_from(left).unwrap_or(0),
                     })
@@ -112,69 +103,71 @@ impl<P: Ports, S: Store + Clone + 'static> Opener<'_, P, S> {
         }
     }
 
-    /// Accepts a new turn; `None` when another request was faster.
-    async fn create(
-        &self,
-        input: &TurnInput,
-        asked: &Asked,
-        session: Option<store::Session>,
-    ) -> Result<Option<Opened>, TurnRefused> {
-        let TurnInput {
-            caller,
-            submit,
-            terms,
-        } = input;
-        let now = self.ports.now_ms();
-        let session = next_session(caller, session, || self.token(), now);
-        let turn_index = session.turn_count.saturating_sub(1);
-        let key = &session.session_key;
-        let content = match (&submit.message, submit.retry_of) {
-            (Some(content), _) => Some(content.clone()),
-            (None, Some(retried)) => message_of(self.store, key, retried).await?,
-            (None, None) => None,
-        };
-        let Some(content) = content else {
-            let problem = Problem::invalid_request("`message` is required");
-            return Err(TurnRefused::Rule(problem));
-        };
-        let told = history(self.store, key, turn_index, submit.retry_of, &terms.turn);
+    /// Nobody here can wait for the drain, which may be another Worker's: the client asks again.
+    async fn cancel_first(&mut self, turn: u64, why: &str) -> Result<(), TurnRefused> {
+        let (desk, caller) = (self.desk, &self.input.caller);
+        cancel_turn(desk.ports, desk.store, caller, turn, Some(why)).await?;
+        let there = location(caller.session.as_str(), turn);
+        Err(TurnRefused::Rule(Problem::turn_in_progress(there)))
+    }
+
+    async fn terms(
+        &mut self,
+        _submit: &Submit,
+        _session: Option<&store::Session>,
+    ) -> Result<Lease, TurnRefused> {
+        Ok(Lease {
+            holder: self.desk.token(),
+            until: self.input.terms.lease.until(self.desk.ports.now_ms()),
+        })
+    }
+
+    fn kept(&self, lease: &Lease, history: Window) -> Option<Kept> {
+        let TurnInput { submit, terms, .. } = self.input;
         let target = Target {
             model: submit.model.clone().or_else(|| terms.model.clone()),
             turn: terms.turn.clone(),
-            history: told.await?.0,
+            history,
         };
-        let internal = || TurnRefused::Rule(Problem::internal());
-        let until = terms.lease.until(now);
-        let lease = Lease {
-            holder: self.token(),
-            until,
-        };
-        let accepting = Accepting {
-            caller,
-            submit,
-            input_hash: &asked.input_hash,
-            session,
-            content,
-            upstream: serde_json::to_string(&target).map_err(|_| internal())?,
-            wake_at: until,
+        Some(Kept {
+            upstream: serde_json::to_string(&target).ok()?,
+            wake_at: lease.until,
             lease: Some(lease.clone()),
             log_home: LogHome::D1,
-            now,
-        };
-        let begin = accepting.begin().ok_or_else(internal)?;
-        if self.store.begin(&begin).await? == Begun::Taken {
+        })
+    }
+
+    fn turn<'t>(&'t self, _lease: &'t Lease) -> &'t TurnConfig {
+        &self.input.terms.turn
+    }
+
+    async fn begin(&mut self, begin: Begin, lease: Lease) -> Result<Option<Opened>, TurnRefused> {
+        let store = self.desk.store;
+        if store.begin(&begin).await? == Begun::Taken {
             return Ok(None);
         }
-        self.store.sync().await?;
+        store.sync().await?;
         let acquired = Acquired {
             run_id: begin.run.run_id.clone(),
             fence: Fence {
                 epoch: begin.run.epoch,
             },
             holder: lease.holder,
-            until,
+            until: lease.until,
         };
         Ok(Some((begin.run, Mode::Fresh, Some(acquired))))
+    }
+}
+
+impl<P: Ports, S: Store + Clone + 'static> Desk<'_, P, S> {
+    /// The turn that a submit means, and its lease where it is to be drained here.
+    pub(super) async fn open(&self, input: &TurnInput) -> Result<Opened, TurnRefused> {
+        let TurnInput { caller, submit, .. } = input;
+        if submit.upstream.is_some() {
+            let detail = "there is one upstream here; it has no name";
+            return Err(TurnRefused::Rule(Problem::invalid_request(detail)));
+        }
+        open(&mut Submitting { desk: self, input }, caller, submit).await
     }
 
     /// Takes an open run's lease under a token of its own; the run as it is then.

@@ -8,7 +8,7 @@ use super::{Platform, Session};
 use crate::caps;
 use crate::ports::Timer;
 use crate::store::{self, Run, Store, UpstreamCancel};
-use crate::upstream::{Refusal, Upstream};
+use crate::turn::{Told, tell};
 use std::rc::Rc;
 
 impl<P: Platform> Session<P> {
@@ -64,66 +64,26 @@ impl<P: Platform> Session<P> {
         let told = match serde_json::from_str::<Target>(&run.upstream) {
             Ok(target) => {
                 let upstream = self.upstream(&target);
-                upstream.cancel(&cancel.execution_id).await
+                let ports = self.platform.ports();
+                tell(ports, &upstream, cancel, caps::CANCEL_TRIES).await
             }
             // Nobody could be told; the run's row is corrupt and says so wherever it is read.
-            Err(_) => Ok(()),
+            Err(_) => Told::Known,
         };
-        let now = self.now();
         let left = match told {
-            Ok(()) | Err(Refusal::Gone | Refusal::Conflict) => None,
-            Err(Refusal::Rejected { status }) => {
+            Told::Known | Told::GivenUp(_) => None,
+            Told::Rejected { status } => {
                 self.log(
                     &run.run_id,
                     &format!("cancel rejected with status {status}"),
                 );
                 None
             }
-            Err(Refusal::Unavailable { retry_after_ms, .. }) => again(cancel, retry_after_ms, now),
+            Told::Later(cancel) => Some(cancel),
         };
+        let now = self.now();
         self.store
             .set_upstream_cancel(&run.run_id, left.as_ref(), now)
             .await
-    }
-}
-
-/// The cancel as it is tried next; `None` after the last try.
-fn again(cancel: UpstreamCancel, retry_after_ms: Option<u64>, now: i64) -> Option<UpstreamCancel> {
-    let tries = cancel.tries.saturating_add(1);
-    if tries >= caps::CANCEL_TRIES {
-        return None;
-    }
-    let doubled = caps::CANCEL_RETRY_FIRST_MS << cancel.tries.min(16);
-    let wait = doubled
-        .max(retry_after_ms.unwrap_or(0))
-        .min(caps::CANCEL_RETRY_MOST_MS);
-    Some(UpstreamCancel {
-        tries,
-        next_at: now.saturating_add_unsigned(wait),
-        ..cancel
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_and_end() {
-        let cancel = |tries| UpstreamCancel {
-            execution_id: "x".into(),
-            tries,
-            next_at: 0,
-        };
-        for (tries, retry_after, expected) in [
-            (0, None, Some(1_500)),
-            (1, None, Some(2_000)),
-            (0, Some(4_000), Some(5_000)),
-            (30, None, Some(301_000)),
-            (caps::CANCEL_TRIES - 1, None, None),
-        ] {
-            let next = again(cancel(tries), retry_after, 1_000).map(|cancel| cancel.next_at);
-            assert_eq!(next, expected, "{tries} {retry_after:?}");
-        }
     }
 }

@@ -1,93 +1,106 @@
-//! Following a turn: lines from a seq on, then more as they come.
+//! Following a turn of this session: out of the object, or out of D1 once the object has let its lines go.
 //!
-//! Owns the reading side: a submit's own answer and every re-attach are this same code. It writes
-//! nothing, and the drain doesn't know it. Invariant: a follower gives exactly the log's lines
-//! from its seq on, at its own pace, and ends only behind the terminal line.
+//! Owns where a turn's lines are and how its followers learn of more; a submit's own answer and every
+//! re-attach are this same code. When a follower is over or cut is `log/follow`'s. Invariant: lines are
+//! read from the store alone, and only once they are durable.
 
 use super::{Caller, Platform, Reply, Session, Streaming, location};
 use crate::caps;
+use crate::log::{Body, Follower, FollowerCut, Live, NoBody, Source, Standing, first_line};
 use crate::ports::Timer;
 use crate::store::{self, LogHome, LogRow, Run, Status, Store};
-use crate::wire::Framing;
 use crate::wire::problem::Problem;
-use futures_util::future::{Either, select};
+use crate::wire::view::{Start, ViewKind};
+use futures_util::future::select;
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 
-/// The follower can't go on here: its connection is to be cut without an ending, so that the
-/// client follows again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stream was cut; follow again")]
-pub struct FollowerCut;
-
-/// Reads one turn's lines.
-pub struct Follower<P: Platform> {
+/// One turn's lines, in its session's object.
+pub struct SessionLog<P: Platform> {
     session: Rc<Session<P>>,
     run_id: String,
-    from: Source,
-    next_seq: u64,
-    framing: Framing,
-    live: bool,
-    over: bool,
-    /// It has found the run over, and no lines, since it last gave some.
-    seen_over: bool,
-    /// For how long it has only seen that the run is suspended, in ms.
-    suspended_ms: u64,
+    home: Home,
+    /// When its reader has waited too long for a suspended run, Unix ms.
+    waits_until: Cell<Option<i64>>,
 }
 
 /// Where the lines are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum Home {
     Object,
-    Durable,
+    D1,
 }
+
+/// What a follower knows before it reads.
+pub struct Mark {
+    /// The drain, when it is here, and the generation of its changes.
+    live: Option<(Rc<Live>, u64)>,
+    /// The generation of take-overs.
+    taken: u64,
+}
+
+/// The body of an answer from a session.
+pub type SessionBody<P> = Body<SessionLog<P>>;
 
 impl<P: Platform> Session<P> {
     pub(super) async fn follow(
         self: &Rc<Self>,
         caller: &Caller,
         turn: u64,
-        after: i64,
+        start: Start,
         live: bool,
-        framing: Framing,
+        view: ViewKind,
     ) -> Result<Reply<P>, Problem> {
         let session = self.present(caller).await?;
         let run = self.run_at(&session.session_key, turn).await?;
-        let next_seq = u64::try_from(after.saturating_add(1)).unwrap_or(0);
-        let follower = self.follower(&run, next_seq, live, framing).await?;
-        if follower.over && framing == Framing::Sse {
+        let body = self.body(&run, start, live, view).await?;
+        if body.is_over() && view.ends_by_no_content() {
             return Ok(Reply::NoContent);
         }
         Ok(Reply::Stream(Box::new(Streaming {
             mode: None,
             execution_id: run.run_id,
             location: location(caller.session.as_str(), turn),
-            framing,
-            follower,
+            body,
         })))
     }
 
-    /// A follower from `next_seq` on. Whatever can be refused is refused here.
-    pub(super) async fn follower(
+    /// A body behind `start`. Whatever can be refused is refused here.
+    pub(super) async fn body(
+        self: &Rc<Self>,
+        run: &Run,
+        start: Start,
+        live: bool,
+        view: ViewKind,
+    ) -> Result<SessionBody<P>, Problem> {
+        let follower = self.follower(run, first_line(start), live).await?;
+        let body = Body::of(follower, view.view(), start).await;
+        body.map_err(|refused| match refused {
+            NoBody::OutOfRange => Problem::cursor_out_of_range(),
+            NoBody::Cut(FollowerCut) => Problem::session_unavailable(),
+        })
+    }
+
+    async fn follower(
         self: &Rc<Self>,
         run: &Run,
         next_seq: u64,
         live: bool,
-        framing: Framing,
-    ) -> Result<Follower<P>, Problem> {
+    ) -> Result<Follower<SessionLog<P>>, Problem> {
         let failed = |failure: store::Error| self.failed(&failure);
         let terminal = run.state.status.is_terminal();
-        let (from, end) = match run.log_home {
-            LogHome::Object if terminal => (Source::Object, run.state.line_count),
+        let (home, end) = match run.log_home {
+            LogHome::Object if terminal => (Home::Object, run.state.line_count),
             LogHome::Object => {
                 let end = self.store.log_end(&run.run_id).await.map_err(failed)?;
-                (Source::Object, end)
+                (Home::Object, end)
             }
             LogHome::D1 => {
                 let durable = self.durable().await.map_err(failed)?;
                 let there = durable.run(&run.run_id).await.map_err(failed)?;
                 match there.map(|run| run.log_home) {
-                    Some(LogHome::D1) => (Source::Durable, run.state.line_count),
+                    Some(LogHome::D1) => (Home::D1, run.state.line_count),
                     Some(LogHome::Object | LogHome::Expired) | None => {
                         return Err(Problem::log_expired());
                     }
@@ -98,149 +111,48 @@ impl<P: Platform> Session<P> {
         if next_seq > end {
             return Err(Problem::cursor_out_of_range());
         }
-        Ok(Follower {
+        let log = SessionLog {
             session: Rc::clone(self),
             run_id: run.run_id.clone(),
-            from,
+            home,
+            waits_until: Cell::new(None),
+        };
+        Ok(Follower::new(
+            log,
             next_seq,
-            framing,
             live,
-            over: terminal && next_seq == end,
-            seen_over: false,
-            suspended_ms: 0,
-        })
+            terminal && next_seq == end,
+        ))
     }
 }
 
-impl<P: Platform> Follower<P> {
-    /// The next bytes: lines, or a heartbeat; `None` behind the end.
-    ///
-    /// # Errors
-    /// [`FollowerCut`] when the lines can't be read on here.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, FollowerCut> {
-        loop {
-            if self.over {
-                return Ok(None);
-            }
-            let live = self.session.live(&self.run_id);
-            if live.as_ref().is_some_and(|live| live.is_replaced()) {
-                return Err(FollowerCut);
-            }
-            // Read before the lines, so that what comes in between wakes us.
-            let since = live.as_ref().map(|live| live.changed().generation());
-            let taken = self.session.taken.generation();
-            let page = self.page().await.map_err(|failure| self.cut(&failure))?;
-            if !page.is_empty() && self.from == Source::Object {
-                // A commit that was just written may be read before it is durable.
-                let durable = self.session.store.sync().await;
-                durable.map_err(|failure| self.cut(&failure))?;
-            }
-            if let Some(bytes) = self.take(&page) {
-                self.suspended_ms = 0;
-                self.seen_over = false;
-                return Ok(Some(bytes));
-            }
-            let run = self.session.store.run(&self.run_id).await;
-            let run = run.map_err(|failure| self.cut(&failure))?;
-            // Erased, or forgotten because another life owns it.
-            let run = run.ok_or(FollowerCut)?;
-            if run.state.status.is_terminal() {
-                if self.next_seq >= run.state.line_count {
-                    self.over = true;
-                } else if std::mem::replace(&mut self.seen_over, true) {
-                    // Its last lines did not come in just now: they are gone from here.
-                    return Err(FollowerCut);
-                }
-                continue;
-            }
-            if !self.live {
-                self.over = true;
-                continue;
-            }
-            if live.is_none() && run.state.status == Status::Suspended {
-                if let Some(heartbeat) = self.wait_suspended(taken).await? {
-                    return Ok(Some(heartbeat));
-                }
-                continue;
-            }
-            if let Some(heartbeat) = self.wait(live, since).await? {
-                return Ok(Some(heartbeat));
-            }
-        }
+impl<P: Platform> SessionLog<P> {
+    fn cut(&self, failure: &store::Error) -> FollowerCut {
+        self.session.log(&self.run_id, &failure.to_string());
+        FollowerCut
     }
 
-    /// Waits for a suspended run to go on, but not for ever: the object's memory is not for that.
-    async fn wait_suspended(&mut self, taken: u64) -> Result<Option<Vec<u8>>, FollowerCut> {
-        let left = caps::SUSPENDED_FOLLOW_MS.saturating_sub(self.suspended_ms);
-        if left == 0 {
-            self.over = true;
-            return Ok(None);
-        }
-        let wait_ms = left.min(caps::HEARTBEAT_MS);
-        let sleep = pin!(self.session.platform.ports().sleep(wait_ms));
-        if let Either::Left(_) = select(self.session.taken.changed(taken), sleep).await {
-            return Ok(None);
-        }
-        self.suspended_ms += wait_ms;
-        // It may have become due without anybody's call.
-        self.revive().await?;
-        Ok(Some(self.framing.heartbeat().as_bytes().to_vec()))
-    }
-
-    async fn page(&self) -> Result<Vec<LogRow>, store::Error> {
-        match self.from {
-            Source::Object => {
+    async fn read(&self, next_seq: u64) -> Result<Vec<LogRow>, store::Error> {
+        let (run_id, most) = (&self.run_id, caps::LOG_PAGE_ROWS);
+        match self.home {
+            Home::Object => {
                 let store = &self.session.store;
-                store
-                    .log(&self.run_id, self.next_seq, caps::LOG_PAGE_ROWS)
-                    .await
-            }
-            Source::Durable => {
-                let durable = self.session.durable().await?;
-                durable
-                    .log(&self.run_id, self.next_seq, caps::LOG_PAGE_ROWS)
-                    .await
-            }
-        }
-    }
-
-    /// Frames a page's lines from our seq on; `None` when it has none.
-    fn take(&mut self, page: &[LogRow]) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        for row in page {
-            if let Some(lines) = row.lines_from(self.next_seq) {
-                self.framing.encode(self.next_seq, lines, &mut bytes);
-                self.next_seq = row.next_seq();
-            }
-        }
-        (!bytes.is_empty()).then_some(bytes)
-    }
-
-    /// Waits for a change; after long quiet gives a heartbeat.
-    async fn wait(
-        &self,
-        live: Option<Rc<crate::log::Live>>,
-        since: Option<u64>,
-    ) -> Result<Option<Vec<u8>>, FollowerCut> {
-        let heartbeat = self.framing.heartbeat().as_bytes().to_vec();
-        let sleep = pin!(self.session.platform.ports().sleep(caps::HEARTBEAT_MS));
-        match (live, since) {
-            (Some(live), Some(since)) => {
-                if let Either::Left(_) = select(live.changed().changed(since), sleep).await {
-                    return Ok(None);
+                let rows = store.log(run_id, next_seq, most).await?;
+                if !rows.is_empty() {
+                    // A commit that was just written may be read before it is durable.
+                    store.sync().await?;
                 }
+                Ok(rows)
             }
-            // The drain is gone: take the run over, and look again.
-            _ => {
-                self.revive().await?;
-                return Ok(None);
+            Home::D1 => {
+                let durable = self.session.durable().await?;
+                durable.log(run_id, next_seq, most).await
             }
         }
-        // Touching the storage ends an instance that is no longer the object's.
-        self.revive().await?;
-        Ok(Some(heartbeat))
     }
 
+    /// Takes the run over when its drain is gone. Touching the storage also ends an instance that is no
+    /// longer the object's.
     async fn revive(&self) -> Result<(), FollowerCut> {
         let session = self.session.store.sole_session().await;
         let session = session.map_err(|failure| self.cut(&failure))?;
@@ -251,8 +163,89 @@ impl<P: Platform> Follower<P> {
         }
     }
 
-    fn cut(&self, failure: &store::Error) -> FollowerCut {
-        self.session.log(&self.run_id, &failure.to_string());
-        FollowerCut
+    /// Waits for a suspended run to go on, but not for ever: the object's memory is not for that.
+    async fn wait_suspended(&self, taken: u64, most_ms: u64) -> Result<(), FollowerCut> {
+        let now = self.now_ms();
+        let waits_until = self.waits_until.get();
+        let waits_until =
+            waits_until.unwrap_or(now.saturating_add_unsigned(caps::SUSPENDED_FOLLOW_MS));
+        self.waits_until.set(Some(waits_until));
+        let left = u64::try_from(waits_until.saturating_sub(now)).unwrap_or(0);
+        if left == 0 {
+            return Err(FollowerCut);
+        }
+        let sleep = pin!(self.session.platform.ports().sleep(left.min(most_ms)));
+        select(self.session.taken.changed(taken), sleep).await;
+        Ok(())
+    }
+}
+
+impl<P: Platform> Source for SessionLog<P> {
+    type Mark = Mark;
+
+    fn mark(&self) -> Result<Mark, FollowerCut> {
+        let live = self.session.live(&self.run_id);
+        if live.as_ref().is_some_and(|live| live.is_replaced()) {
+            return Err(FollowerCut);
+        }
+        Ok(Mark {
+            live: live.map(|live| {
+                let since = live.changed().generation();
+                (live, since)
+            }),
+            taken: self.session.taken.generation(),
+        })
+    }
+
+    async fn page(&self, next_seq: u64) -> Result<Vec<LogRow>, FollowerCut> {
+        let rows = self.read(next_seq).await;
+        let rows = rows.map_err(|failure| self.cut(&failure))?;
+        if !rows.is_empty() {
+            self.waits_until.set(None);
+        }
+        Ok(rows)
+    }
+
+    async fn standing(&self) -> Result<Standing, FollowerCut> {
+        let run = self.session.store.run(&self.run_id).await;
+        let run = run.map_err(|failure| self.cut(&failure))?;
+        // Erased, or forgotten because another life owns it.
+        let state = run.ok_or(FollowerCut)?.state;
+        Ok(match state.status {
+            Status::Completed | Status::Failed | Status::Cancelled => Standing::Over {
+                lines: state.line_count,
+            },
+            Status::Suspended => Standing::Suspended,
+            Status::Queued | Status::Running => Standing::Open,
+        })
+    }
+
+    async fn wait(
+        &mut self,
+        mark: Mark,
+        standing: Standing,
+        most_ms: u64,
+    ) -> Result<(), FollowerCut> {
+        match mark.live {
+            Some((live, since)) => {
+                let sleep = pin!(self.session.platform.ports().sleep(most_ms));
+                select(live.changed().changed(since), sleep).await;
+                Ok(())
+            }
+            None if standing == Standing::Suspended => {
+                self.wait_suspended(mark.taken, most_ms).await
+            }
+            // The drain is gone: take the run over, and look again.
+            None => self.revive().await,
+        }
+    }
+
+    async fn tend(&self) -> Result<(), FollowerCut> {
+        // A suspended run may have become due without anybody's call.
+        self.revive().await
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.session.now()
     }
 }

@@ -14,6 +14,7 @@ mod drains;
 mod erase;
 mod follow;
 mod open;
+mod opening;
 mod platform;
 mod read;
 mod rehydrate;
@@ -25,16 +26,15 @@ mod tasks;
 
 pub use alarm::{Facts as AlarmFacts, must_set, next_alarm};
 pub use app::{App, NoUpstream, unknown_task};
-pub use follow::{Follower, FollowerCut};
+pub use follow::{SessionBody, SessionLog};
 pub use platform::Platform;
 pub use read::run_view;
 pub use state::{Asked, Facts as OpenFacts, Known, Opening, decide};
 pub use sweep::{list_runs, sweep};
 
-pub(crate) use acceptance::{Accepting, facts, message_of, next_session};
-pub(crate) use accepted::{Window, ask, history, settings};
+pub(crate) use accepted::{Window, ask, settings};
 pub(crate) use drains::session_key_of;
-pub(crate) use open::DECISIONS;
+pub(crate) use opening::{Kept, Opener, open};
 
 use crate::config::ObjectConfig;
 use crate::ids;
@@ -43,9 +43,9 @@ use crate::log::{Live, Wake};
 use crate::ports::{Clock, Entropy, Log, Spawn};
 use crate::ship::Timed;
 use crate::store::{self, Section, SqlStore, Store};
-use crate::wire::Framing;
 use crate::wire::problem::Problem;
 use crate::wire::request::Submit;
+use crate::wire::view::{Start, ViewKind};
 use serde::{Deserialize, Serialize};
 use shipping::ShipState;
 use std::cell::{Cell, RefCell};
@@ -75,17 +75,17 @@ impl Caller {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Run a turn, or answer from the one it names.
-    Submit(Box<Submit>, Framing),
-    /// Read a turn's lines after `after`.
+    Submit(Box<Submit>, ViewKind),
+    /// Read a turn's lines.
     Follow {
         /// The turn.
         turn: u64,
-        /// The last line the caller has, -1 for none.
-        after: i64,
+        /// Where the caller's view begins.
+        start: Start,
         /// Go on live.
         live: bool,
-        /// How lines are sent.
-        framing: Framing,
+        /// What the caller is shown.
+        view: ViewKind,
     },
     /// The session itself.
     Session,
@@ -166,10 +166,8 @@ pub struct Streaming<P: Platform> {
     pub execution_id: String,
     /// The path of the turn's stream.
     pub location: String,
-    /// How lines are sent.
-    pub framing: Framing,
-    /// Where they come from.
-    pub follower: Follower<P>,
+    /// Its lines, as its reader's view shows them.
+    pub body: SessionBody<P>,
 }
 
 /// The supervisor of one session's object.
@@ -232,13 +230,13 @@ impl<P: Platform> Session<P> {
         command: Command,
     ) -> Result<Reply<P>, Problem> {
         match command {
-            Command::Submit(submit, framing) => self.submit(caller, *submit, framing).await,
+            Command::Submit(submit, view) => self.submit(caller, &submit, view).await,
             Command::Follow {
                 turn,
-                after,
+                start,
                 live,
-                framing,
-            } => self.follow(caller, turn, after, live, framing).await,
+                view,
+            } => self.follow(caller, turn, start, live, view).await,
             Command::Session => self.read_session(caller).await,
             Command::Delete => self.delete(caller).await,
             Command::Messages(page) => self.read_messages(caller, &page).await,

@@ -1,170 +1,166 @@
-//! Submitting a turn: accept a new one, or answer from the one that is there.
+//! Submitting a turn to its session's object: accept a new one, or answer from the one that is there.
 //!
-//! Owns the order: decide, make the intent and the alarm durable, then ask the upstream.
+//! Owns what an object adds to `opening`: the alarm and the intent are durable before the upstream is asked.
 //! Invariant: whatever is refused is refused before the head of the answer.
 
-use super::acceptance::{Accepting, facts, message_of, next_session};
-use super::accepted::{Target, history};
-use super::state::{Asked, Opening, decide};
+use super::accepted::{Target, Window};
+use super::opening::{Kept, Opener, open};
 use super::{App, Caller, Command, Mode, Platform, Reply, Session, Streaming, location};
-use crate::config::{OwnNames, Resolved, TurnConfig, UpstreamConfig, UpstreamKind};
-use crate::store::{self, Begun, LogHome, Store};
-use crate::wire::Framing;
+use crate::config::{
+    ObjectConfig, OwnNames, Resolved, TurnConfig, UpstreamConfig, UpstreamKind, read_upstream_key,
+};
+use crate::store::{self, Begin, Begun, LogHome, SqlStore, Store};
 use crate::wire::problem::Problem;
 use crate::wire::request::Submit;
+use crate::wire::view::{Start, ViewKind};
 use std::rc::Rc;
 
-/// Decisions are repeated when another request of the session was faster.
-pub(crate) const DECISIONS: usize = 8;
+/// One submit in an object.
+struct Submitting<'a, P: Platform> {
+    session: &'a Rc<Session<P>>,
+    caller: &'a Caller,
+    /// The turn that this request took over.
+    resumed: Option<u64>,
+}
 
-impl<P: Platform> Session<P> {
-    pub(super) async fn submit(
-        self: &Rc<Self>,
-        caller: &Caller,
-        submit: Submit,
-        framing: Framing,
-    ) -> Result<Reply<P>, Problem> {
-        let asked = Asked {
-            turn_index: submit.turn_index,
-            input_hash: submit.input_hash(),
-            if_running: submit.if_running,
-            retry_of: submit.retry_of,
-        };
-        let mut resumed = None;
-        for _ in 0..DECISIONS {
-            let session = self.existing(caller).await?;
-            if let Some(session) = &session {
-                resumed = resumed.or(self.revive(session).await?);
-            }
-            let facts = facts(&self.store, caller, &submit, session.as_ref())
-                .await
-                .map_err(|failure| self.failed(&failure))?;
-            match decide(&asked, &facts, |turn| {
-                location(caller.session.as_str(), turn)
-            }) {
-                Opening::Existing(turn) => {
-                    return self.answer_from(caller, turn, resumed, framing).await;
-                }
-                Opening::Create => {
-                    if session.as_ref().is_some_and(|s| s.deleted_at.is_some()) {
-                        self.finish_erasure(&caller.session_key()).await?;
-                    }
-                    if self.create(caller, &submit, &asked, session).await? {
-                        return self
-                            .stream(caller, facts.next_turn, Mode::Fresh, framing)
-                            .await;
-                    }
-                }
-                Opening::CancelFirst(turn) => {
-                    self.cancel_and_wait(caller, turn, Some("superseded by a newer turn"))
-                        .await?;
-                }
-                Opening::Refuse(problem) => return Err(problem),
-            }
-        }
-        Err(Problem::session_unavailable())
+/// What a turn of an object is accepted with.
+struct Terms {
+    config: ObjectConfig,
+    resolved: Resolved,
+    turn: TurnConfig,
+}
+
+impl<P: Platform> Opener for Submitting<'_, P> {
+    type Store = SqlStore<P::Object>;
+    type Terms = Terms;
+    type Opened = (u64, Mode);
+    type Error = Problem;
+
+    fn store(&self) -> &Self::Store {
+        &self.session.store
     }
 
-    async fn answer_from(
-        self: &Rc<Self>,
-        caller: &Caller,
-        turn: u64,
-        resumed: Option<u64>,
-        framing: Framing,
-    ) -> Result<Reply<P>, Problem> {
-        let run = self.run_at(&caller.session_key(), turn).await?;
-        let mode = if resumed == Some(turn) {
+    fn failed(&self, failure: store::Error) -> Problem {
+        self.session.failed(&failure)
+    }
+
+    fn token(&self) -> String {
+        self.session.token()
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.session.now()
+    }
+
+    async fn session(&mut self) -> Result<Option<store::Session>, Problem> {
+        let session = self.session.existing(self.caller).await?;
+        if let Some(session) = &session {
+            let resumed = self.session.revive(session).await?;
+            self.resumed = self.resumed.or(resumed);
+        }
+        Ok(session)
+    }
+
+    async fn existing(&mut self, turn: u64) -> Result<Option<(u64, Mode)>, Problem> {
+        let run = self
+            .session
+            .run_at(&self.caller.session_key(), turn)
+            .await?;
+        let mode = if self.resumed == Some(turn) {
             Mode::Resumed
         } else if run.state.status.is_terminal() {
             Mode::Replayed
         } else {
             Mode::Joined
         };
-        self.stream(caller, turn, mode, framing).await
+        Ok(Some((turn, mode)))
     }
 
-    async fn stream(
+    async fn cancel_first(&mut self, turn: u64, why: &str) -> Result<(), Problem> {
+        self.session
+            .cancel_and_wait(self.caller, turn, Some(why))
+            .await
+    }
+
+    async fn terms(
+        &mut self,
+        submit: &Submit,
+        session: Option<&store::Session>,
+    ) -> Result<Terms, Problem> {
+        let object = self.session;
+        if session.is_some_and(|session| session.deleted_at.is_some()) {
+            object.finish_erasure(&self.caller.session_key()).await?;
+        }
+        let vars = |name: &str| object.platform.var(name);
+        let terms = Terms {
+            config: object.config()?,
+            resolved: object.resolve(submit)?,
+            turn: TurnConfig::read(&vars)?,
+        };
+        read_upstream_key(&vars)?;
+        if session.is_none() {
+            let migrated = object.store.migrate(object.now()).await;
+            migrated.map_err(|failure| object.failed(&failure))?;
+        }
+        Ok(terms)
+    }
+
+    fn kept(&self, terms: &Terms, history: Window) -> Option<Kept> {
+        let target = Target {
+            resolved: terms.resolved.clone(),
+            turn: terms.turn.clone(),
+            history,
+        };
+        let watchdog_ms = terms.config.watchdog_ms;
+        Some(Kept {
+            upstream: serde_json::to_string(&target).ok()?,
+            wake_at: self.session.now().saturating_add_unsigned(watchdog_ms),
+            lease: None,
+            log_home: LogHome::Object,
+        })
+    }
+
+    fn turn<'t>(&'t self, terms: &'t Terms) -> &'t TurnConfig {
+        &terms.turn
+    }
+
+    async fn begin(&mut self, begin: Begin, _terms: Terms) -> Result<Option<(u64, Mode)>, Problem> {
+        let object = self.session;
+        let failed = |failure: store::Error| object.failed(&failure);
+        let wake_at = begin.run.state.wake_at.unwrap_or_else(|| object.now());
+        // The alarm first: one that finds no turn costs a look, a turn without one could be lost.
+        object.arm_at(wake_at).await.map_err(failed)?;
+        if object.store.begin(&begin).await.map_err(failed)? == Begun::Taken {
+            return Ok(None);
+        }
+        object.ready.set(true);
+        let turn = begin.run.turn_index;
+        object.start_drain(begin.run).await.map_err(failed)?;
+        Ok(Some((turn, Mode::Fresh)))
+    }
+}
+
+impl<P: Platform> Session<P> {
+    pub(super) async fn submit(
         self: &Rc<Self>,
         caller: &Caller,
-        turn: u64,
-        mode: Mode,
-        framing: Framing,
+        submit: &Submit,
+        view: ViewKind,
     ) -> Result<Reply<P>, Problem> {
+        let mut submitting = Submitting {
+            session: self,
+            caller,
+            resumed: None,
+        };
+        let (turn, mode) = open(&mut submitting, caller, submit).await?;
         let run = self.run_at(&caller.session_key(), turn).await?;
-        let follower = self.follower(&run, 0, true, framing).await?;
+        let body = self.body(&run, Start::Line(0), true, view).await?;
         Ok(Reply::Stream(Box::new(Streaming {
             mode: Some(mode),
             execution_id: run.run_id,
             location: location(caller.session.as_str(), turn),
-            framing,
-            follower,
+            body,
         })))
-    }
-
-    /// Accepts the turn; false when another request was faster.
-    async fn create(
-        self: &Rc<Self>,
-        caller: &Caller,
-        submit: &Submit,
-        asked: &Asked,
-        session: Option<store::Session>,
-    ) -> Result<bool, Problem> {
-        let config = self.config()?;
-        let vars = |name: &str| self.platform.var(name);
-        let resolved = self.resolve(submit)?;
-        crate::config::read_upstream_key(&vars)?;
-        let turn = TurnConfig::read(&vars)?;
-        let failed = |failure: store::Error| self.failed(&failure);
-        let is_new = session.is_none();
-        if is_new {
-            self.store.migrate(self.now()).await.map_err(failed)?;
-        }
-        let session = next_session(caller, session, || self.token(), self.now());
-        let turn_index = session.turn_count.saturating_sub(1);
-        let content = match (&submit.message, submit.retry_of) {
-            (Some(content), _) => content.clone(),
-            (None, Some(retried)) => message_of(&self.store, &session.session_key, retried)
-                .await
-                .map_err(failed)?
-                .ok_or_else(Problem::not_found)?,
-            (None, None) => return Err(Problem::invalid_request("`message` is required")),
-        };
-        let (window, _) = history(
-            &self.store,
-            &session.session_key,
-            turn_index,
-            submit.retry_of,
-            &turn,
-        )
-        .await
-        .map_err(failed)?;
-        let target = Target {
-            resolved,
-            turn,
-            history: window,
-        };
-        let wake_at = self.now().saturating_add_unsigned(config.watchdog_ms);
-        let accepting = Accepting {
-            caller,
-            submit,
-            input_hash: &asked.input_hash,
-            session,
-            content,
-            upstream: serde_json::to_string(&target).map_err(|_| Problem::internal())?,
-            wake_at,
-            lease: None,
-            log_home: LogHome::Object,
-            now: self.now(),
-        };
-        let begin = accepting.begin().ok_or_else(Problem::internal)?;
-        // The alarm first: one that finds no turn costs a look, a turn without one could be lost.
-        self.arm_at(wake_at).await.map_err(failed)?;
-        if self.store.begin(&begin).await.map_err(failed)? == Begun::Taken {
-            return Ok(false);
-        }
-        self.ready.set(true);
-        self.start_drain(begin.run).await.map_err(failed)?;
-        Ok(true)
     }
 
     /// The upstream that a submit is accepted with.

@@ -6,12 +6,14 @@
 //! lines, status, message and step are one commit.
 
 mod budget;
+mod cancel;
 mod finish;
 mod hooks;
 mod settle;
 mod state;
 
 pub use budget::{Backoff, Limits};
+pub(crate) use cancel::{Told, tell};
 pub use hooks::{FinishedTurn, HookError, Hooks, NoHooks, TurnIdentity};
 pub use state::{Action, Ending, Fact, TurnState};
 

@@ -143,21 +143,23 @@ pub fn parse_event_key(segment: &str) -> Result<EventKey, Problem> {
     Ok(EventKey::parse(segment)?)
 }
 
-/// The seq after which a follower reads; −1 is before the first line.
+/// The first line that a reader wants, by the seq of the last one it has; −1 is before the first line.
 ///
 /// `last_event_id` is for SSE alone, where it wins: a browser repeats the `after` of its first
 /// request for ever. An empty one is what event sources have before their first id: none.
-pub fn parse_after(after: Option<&str>, last_event_id: Option<&str>) -> Result<i64, Problem> {
+pub fn parse_after(after: Option<&str>, last_event_id: Option<&str>) -> Result<u64, Problem> {
     let (name, text) = match (last_event_id.filter(|id| !id.is_empty()), after) {
         (Some(id), _) => ("Last-Event-ID", id),
         (None, Some(after)) => ("after", after),
-        (None, None) => return Ok(-1),
+        (None, None) => return Ok(0),
     };
     if text == "-1" {
-        return Ok(-1);
+        return Ok(0);
     }
+    // Seqs are stored as 64-bit integers with a sign.
     let seq = parse_integer(text).ok().and_then(|n| i64::try_from(n).ok());
-    seq.ok_or_else(|| refuse(format!("`{name}` must be an integer from -1 on")))
+    let seq = seq.ok_or_else(|| refuse(format!("`{name}` must be an integer from -1 on")))?;
+    Ok(seq.unsigned_abs() + 1)
 }
 
 /// Whether a follower waits for lines to come: `live=false` ends at the log's present end.
@@ -714,14 +716,14 @@ mod tests {
     #[test]
     fn followers_begin_where_they_say() {
         let cases = [
-            (None, None, Ok(-1)),
-            (Some("-1"), None, Ok(-1)),
-            (Some("0"), None, Ok(0)),
-            (Some("41"), None, Ok(41)),
-            (Some("3"), Some("7"), Ok(7)),
-            (Some("nonsense"), Some("7"), Ok(7)),
-            (Some("3"), Some(""), Ok(3)),
-            (None, Some("-1"), Ok(-1)),
+            (None, None, Ok(0)),
+            (Some("-1"), None, Ok(0)),
+            (Some("0"), None, Ok(1)),
+            (Some("41"), None, Ok(42)),
+            (Some("3"), Some("7"), Ok(8)),
+            (Some("nonsense"), Some("7"), Ok(8)),
+            (Some("3"), Some(""), Ok(4)),
+            (None, Some("-1"), Ok(0)),
         ];
         for (after, last_event_id, expected) in cases {
             assert_eq!(

@@ -13,3 +13,4 @@ mod supervised;
 mod support;
 mod tidy;
 mod turn;
+mod worlds;

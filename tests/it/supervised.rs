@@ -8,8 +8,8 @@ mod durable;
 mod lease;
 
 use crate::support::{
-    PlainStore, Reading, Script, SimPorts, Stay, TENANT, Worker, World, caller, everything, input,
-    lines_of, submit,
+    PlainStore, Reading, Script, SimPorts, Stay, TENANT, Worker, World, behind, caller, everything,
+    input, lines_of, submit,
 };
 use futures_executor::block_on;
 use steadfast::caps;
@@ -18,8 +18,8 @@ use steadfast::plain::{
 };
 use steadfast::store::{LogRow, Run, Status, Store};
 use steadfast::turn::NoHooks;
-use steadfast::wire::Framing;
 use steadfast::wire::request::IfRunning;
+use steadfast::wire::view::ViewKind;
 
 const RUN: &str = "acme:s:0";
 
@@ -44,7 +44,16 @@ fn follow(worker: &Worker, turn: u64, after: i64) -> Reading {
     let worker_there = worker.clone();
     Reading::of_lines(worker, async move {
         let Worker { ports, store, .. } = &worker_there;
-        follow_turn(ports, store, &caller(), turn, after, true, Framing::Ndjson).await
+        follow_turn(
+            ports,
+            store,
+            &caller(),
+            turn,
+            behind(after),
+            true,
+            ViewKind::Ndjson.view(),
+        )
+        .await
     })
 }
 

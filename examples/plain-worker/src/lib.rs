@@ -18,8 +18,8 @@ use steadfast::ship::Timed;
 use steadfast::store::{Section, SqlStore, Store};
 use steadfast::turn::NoHooks;
 use steadfast::upstream::Sandbox;
-use steadfast::wire::Framing;
 use steadfast::wire::problem::Problem;
+use steadfast::wire::view::ViewKind;
 use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
 /// Turns that one firing of cron takes over: they share its 1,000 queries.
@@ -55,27 +55,27 @@ async fn answer(
     let (caller, command) = asked.map_err(TurnRefused::Rule)?;
     let store = store(env, ports).await?;
     match command {
-        Command::Submit(submit, framing) => {
+        Command::Submit(submit, view) => {
             let session = caller.session.clone();
             let input = TurnInput {
                 caller,
                 submit: *submit,
-                terms: terms(env, framing)?,
+                terms: terms(env, view)?,
             };
             let turn = run_supervised_turn(ports, &store, input, upstream(env)?, NoHooks).await?;
             Ok(cloudflare::turn_response(session.as_str(), turn))
         }
         Command::Follow {
             turn,
-            after,
+            start,
             live,
-            framing,
+            view,
         } => {
             // A follow only reads. If whoever drained the turn is gone, this request goes on with it.
             let run_id = ids::run_id(&caller.session_key(), turn);
-            let terms = terms(env, framing)?;
+            let terms = terms(env, view)?;
             resume_turn(ports, &store, &run_id, upstream(env)?, NoHooks, &terms).await?;
-            let lines = follow_turn(ports, &store, &caller, turn, after, live, framing).await?;
+            let lines = follow_turn(ports, &store, &caller, turn, start, live, view.view()).await?;
             Ok(cloudflare::lines_response(lines))
         }
         Command::Cancel(turn, reason) => {
@@ -89,7 +89,7 @@ async fn answer(
 
 async fn look_after(env: &Env, ports: &RequestPorts) -> std::result::Result<(), TurnRefused> {
     let store = store(env, ports).await?;
-    let terms = terms(env, Framing::default())?;
+    let terms = terms(env, ViewKind::default())?;
     let days = caps::D1_LOG_DAYS.default;
     let project = read_project(&|name| var(env, name)).map_err(TurnRefused::Rule)?;
     let due = sweep(&store, project.as_ref(), ports.now_ms(), days).await?;
@@ -116,7 +116,7 @@ async fn store(env: &Env, ports: &RequestPorts) -> std::result::Result<TurnStore
 }
 
 /// Budgets by the variables of PROTOCOL §5, and a lease by `LEASE_MS`.
-fn terms(env: &Env, framing: Framing) -> std::result::Result<TurnTerms, TurnRefused> {
+fn terms(env: &Env, view: ViewKind) -> std::result::Result<TurnTerms, TurnRefused> {
     let vars = |name: &str| var(env, name);
     let lease_ms = vars("LEASE_MS").map_or(Ok(caps::LEASE_MS), |text| text.parse());
     Ok(TurnTerms {
@@ -125,7 +125,7 @@ fn terms(env: &Env, framing: Framing) -> std::result::Result<TurnTerms, TurnRefu
         lease: LeaseTerms {
             lease_ms: lease_ms.map_err(|_| misconfigured("LEASE_MS"))?,
         },
-        framing,
+        view,
         ..TurnTerms::default()
     })
 }

@@ -4,13 +4,15 @@
 //! one brought.
 
 use super::props::{D1Driver, StagePlatform, StagePorts};
+use crate::support::behind;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use steadfast::plain::{SupervisedTurn, TurnRefused};
 use steadfast::session::{Caller, Command, Reply, Session};
 use steadfast::store::SqlStore;
+use steadfast::wire::line;
 use steadfast::wire::request::Submit;
-use steadfast::wire::{Framing, line};
+use steadfast::wire::view::ViewKind;
 
 /// How an answer stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ struct Inner {
 impl Client {
     /// One that submits this.
     pub fn new(submit: Submit) -> Self {
-        Self::asking(Command::Submit(Box::new(submit), Framing::Ndjson))
+        Self::asking(Command::Submit(Box::new(submit), ViewKind::Ndjson))
     }
 
     /// One that asks this.
@@ -120,9 +122,9 @@ impl Client {
                 inner.before.borrow_mut().clone_from(&log);
                 Command::Follow {
                     turn: 0,
-                    after: i64::try_from(last).expect("it is small"),
+                    start: behind(i64::try_from(last).expect("it is small")),
                     live: true,
-                    framing: Framing::Ndjson,
+                    view: ViewKind::Ndjson,
                 }
             }
             (command, _) => command.clone(),
@@ -157,9 +159,9 @@ impl Client {
             Err(problem) => Stand::Refused(problem.code.to_owned()),
             Ok(Reply::Json { .. } | Reply::NoContent) => Stand::Ended,
             Ok(Reply::Stream(streaming)) => {
-                let mut follower = streaming.follower;
+                let mut body = streaming.body;
                 loop {
-                    match follower.next().await {
+                    match body.next().await {
                         Ok(Some(bytes)) => self.took(&bytes),
                         Ok(None) => break Stand::Ended,
                         Err(_) => break Stand::Cut,

@@ -1,19 +1,19 @@
-//! Following a turn: the prefix law in both framings, cursors, heartbeats, and readers that don't
+//! Following a turn: the prefix law in both views, cursors, heartbeats, and readers that don't
 //! read.
 
 use super::{run_turn, scene};
-use crate::support::{Behaviour, Client, Object, Pace, Script, TENANT, World, submit};
+use crate::support::{Behaviour, Client, Object, Pace, Script, TENANT, World, behind, submit};
 use futures_executor::block_on;
 use steadfast::session::Command;
 use steadfast::store::{Driver, Statement};
-use steadfast::wire::Framing;
+use steadfast::wire::view::ViewKind;
 
-fn follow(object: &Object, after: i64, live: bool, framing: Framing) -> Client {
+fn follow(object: &Object, after: i64, live: bool, view: ViewKind) -> Client {
     object.ask(Command::Follow {
         turn: 0,
-        after,
+        start: behind(after),
         live,
-        framing,
+        view,
     })
 }
 
@@ -31,15 +31,15 @@ fn without_heartbeats(client: &Client) -> String {
 }
 
 #[test]
-fn every_prefix_and_its_rest_are_the_whole_log_in_both_framings() {
+fn every_prefix_and_its_rest_are_the_whole_log_in_both_views() {
     let expected = Script::standard().log(TENANT, "s", 0);
     let count = expected.lines().count();
     let (world, object) = scene();
     run_turn(&world, &object, submit("hello"));
     for seen in 0..count {
         let after = i64::try_from(seen).expect("it is small") - 1;
-        let ndjson = follow(&object, after, true, Framing::Ndjson);
-        let sse = follow(&object, after, true, Framing::Sse);
+        let ndjson = follow(&object, after, true, ViewKind::Ndjson);
+        let sse = follow(&object, after, true, ViewKind::Sse);
         world.settle();
         let prefix: String = expected.split_inclusive('\n').take(seen).collect();
         assert_eq!(prefix + &ndjson.body(), expected);
@@ -55,13 +55,13 @@ fn the_prefix_law_holds_wherever_a_live_turn_is_joined() {
         let (world, object) = scene();
         object.submit(submit("hello"));
         world.run_for(100 + wait);
-        let sofar = follow(&object, -1, false, Framing::Ndjson);
+        let sofar = follow(&object, -1, false, ViewKind::Ndjson);
         world.run_for(10);
         let prefix = sofar.body();
         assert!(sofar.has_ended() && expected.starts_with(&prefix));
         let after = i64::try_from(prefix.lines().count()).expect("it is small") - 1;
-        let rest = follow(&object, after, true, Framing::Ndjson);
-        let sse = follow(&object, after, true, Framing::Sse);
+        let rest = follow(&object, after, true, ViewKind::Ndjson);
+        let sse = follow(&object, after, true, ViewKind::Sse);
         world.settle();
         assert_eq!(prefix.clone() + &rest.body(), expected);
         assert_eq!(
@@ -75,17 +75,17 @@ fn the_prefix_law_holds_wherever_a_live_turn_is_joined() {
 fn cursors_beyond_the_log_are_refused_and_its_end_is_empty() {
     let (world, object) = scene();
     run_turn(&world, &object, submit("hello"));
-    for (after, framing, expected) in [
-        (12, Framing::Ndjson, "lines"),
-        (13, Framing::Ndjson, "lines"),
-        (13, Framing::Sse, "204"),
-        (14, Framing::Ndjson, "400 cursor_out_of_range"),
-        (14, Framing::Sse, "400 cursor_out_of_range"),
-        (i64::MAX, Framing::Ndjson, "400 cursor_out_of_range"),
+    for (after, view, expected) in [
+        (12, ViewKind::Ndjson, "lines"),
+        (13, ViewKind::Ndjson, "lines"),
+        (13, ViewKind::Sse, "204"),
+        (14, ViewKind::Ndjson, "400 cursor_out_of_range"),
+        (14, ViewKind::Sse, "400 cursor_out_of_range"),
+        (i64::MAX, ViewKind::Ndjson, "400 cursor_out_of_range"),
     ] {
-        let client = follow(&object, after, true, framing);
+        let client = follow(&object, after, true, view);
         world.settle();
-        assert_eq!(client.brief(), expected, "{after} {framing:?}");
+        assert_eq!(client.brief(), expected, "{after} {view:?}");
         let lines = usize::from(after == 12);
         assert_eq!(client.body().lines().count(), lines, "{after}");
     }
@@ -100,7 +100,7 @@ fn a_quiet_turn_sends_heartbeats_outside_the_log() {
     world.upstream.behave([Behaviour::StallsAfter(3)]);
     let ndjson = object.submit(submit("hello"));
     world.run_for(500);
-    let sse = follow(&object, -1, true, Framing::Sse);
+    let sse = follow(&object, -1, true, ViewKind::Sse);
     let before = ndjson.log();
     // Silence ends after two minutes; until then there is a heartbeat each quarter.
     world.run_for(100_000);
@@ -123,9 +123,9 @@ fn ends_at(paces: &[Pace]) -> (i64, Vec<Client>) {
     let others = paces.iter().map(|pace| {
         let command = Command::Follow {
             turn: 0,
-            after: -1,
+            start: behind(-1),
             live: true,
-            framing: Framing::Ndjson,
+            view: ViewKind::Ndjson,
         };
         object.ask_at(command, *pace)
     });
@@ -174,9 +174,9 @@ fn a_follower_whose_lines_expire_under_it_is_cut() {
     });
     let client = object.ask(Command::Follow {
         turn: 0,
-        after: -1,
+        start: behind(-1),
         live: true,
-        framing: Framing::Ndjson,
+        view: ViewKind::Ndjson,
     });
     world.run_for(1_000);
     let calls = world.d1.calls().len();

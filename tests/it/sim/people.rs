@@ -7,16 +7,16 @@ use super::chance::Chance;
 use super::oracle::{Oracle, Seat};
 use super::sites::Site;
 use super::turns::{Kind, Turn};
-use crate::support::{Answer, Client, Life, Pace, World};
+use crate::support::{Answer, Client, Life, Pace, World, behind};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use steadfast::ids::EventKey;
 use steadfast::session::{Command, Mode};
 use steadfast::tasks::research::APPROVAL;
-use steadfast::wire::Framing;
 use steadfast::wire::line;
 use steadfast::wire::request::Submit;
+use steadfast::wire::view::ViewKind;
 
 /// How long a client waits for the head of an answer, in ms.
 const PATIENCE_MS: u64 = 60_000;
@@ -79,7 +79,7 @@ impl People {
     }
 
     fn post(&self, seat: usize, submit: &Submit, pace: Pace) -> Client {
-        let command = Command::Submit(Box::new(submit.clone()), Framing::Ndjson);
+        let command = Command::Submit(Box::new(submit.clone()), ViewKind::Ndjson);
         let client = self.seats[seat].object.ask_at(command, pace);
         self.oracle.watch(&client, seat, -1);
         client
@@ -88,9 +88,9 @@ impl People {
     fn follow(&self, seat: usize, turn: u64, after: i64, pace: Pace) -> Client {
         let command = Command::Follow {
             turn,
-            after,
+            start: behind(after),
             live: true,
-            framing: Framing::Ndjson,
+            view: ViewKind::Ndjson,
         };
         let client = self.seats[seat].object.ask_at(command, pace);
         self.oracle.watch(&client, seat, after);

@@ -48,6 +48,7 @@ struct Inner {
     answered_at: Cell<i64>,
     bytes: RefCell<Vec<u8>>,
     ended: Cell<bool>,
+    cut: Cell<bool>,
     ended_at: Cell<i64>,
     execution: RefCell<Option<String>>,
     /// Nothing more comes: it ended, was cut, or its object's life ended.
@@ -106,8 +107,8 @@ impl Client {
             Ok(Reply::Stream(streaming)) => {
                 self.0.execution.replace(Some(streaming.execution_id));
                 self.answer_with(sim, Answer::Lines(streaming.mode));
-                let mut follower = streaming.follower;
-                while let Ok(next) = follower.next().await {
+                let mut body = streaming.body;
+                while let Ok(next) = body.next().await {
                     let Some(bytes) = next else {
                         self.0.ended.set(true);
                         self.0.ended_at.set(sim.now());
@@ -120,6 +121,8 @@ impl Client {
                         Pace::Stops => pending().await,
                     }
                 }
+                self.0.cut.set(true);
+                self.0.ended_at.set(sim.now());
                 return;
             }
         };
@@ -129,6 +132,11 @@ impl Client {
     fn answer_with(&self, sim: &Sim, answer: Answer) {
         self.0.answer.replace(Some(answer));
         self.0.answered_at.set(sim.now());
+    }
+
+    /// The body was cut.
+    pub fn was_cut(&self) -> bool {
+        self.0.cut.get()
     }
 
     /// Goes away: it reads no more, and its request is dropped.
@@ -195,9 +203,9 @@ impl Client {
         self.0.ended.get()
     }
 
-    /// When the body came to its end, Unix ms.
+    /// When the body ended or was cut, Unix ms.
     pub fn ended_at(&self) -> i64 {
-        assert!(self.has_ended());
+        assert!(self.has_ended() || self.was_cut());
         self.0.ended_at.get()
     }
 

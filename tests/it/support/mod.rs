@@ -37,4 +37,4 @@ pub use sandbox::{Asked, Behaviour};
 pub use script::{Script, Trick};
 pub use storage::{Fault, StorageFault};
 pub use worker::{Ctx, Outcome, Worker};
-pub use world::{TENANT, World, submit};
+pub use world::{TENANT, World, behind, submit};

@@ -152,9 +152,14 @@ impl Reading {
         self.0.cut.get()
     }
 
+    /// The body as it came.
+    pub fn body(&self) -> String {
+        String::from_utf8(self.0.bytes.borrow().clone()).expect("a body is UTF-8")
+    }
+
     /// The body without heartbeats.
     pub fn log(&self) -> String {
-        let body = String::from_utf8(self.0.bytes.borrow().clone()).expect("a body is UTF-8");
+        let body = self.body();
         let lines = body.split_inclusive('\n');
         lines
             .filter(|text| text.trim_end() != line::HEARTBEAT)

@@ -17,8 +17,8 @@ use steadfast::caps;
 use steadfast::ids::{SessionId, TenantId};
 use steadfast::session::{Caller, Command, sweep};
 use steadfast::store::{Section, SqlStore, Store};
-use steadfast::wire::Framing;
 use steadfast::wire::request::{IfRunning, Submit};
+use steadfast::wire::view::{Start, ViewKind};
 
 /// The tenant of every caller.
 pub const TENANT: &str = "acme";
@@ -144,19 +144,24 @@ pub fn submit(message: &str) -> Submit {
     }
 }
 
+/// Where a view of lines begins behind the one with this seq; -1 is before the first.
+pub fn behind(after: i64) -> Start {
+    Start::Line(u64::try_from(after.saturating_add(1)).unwrap_or(0))
+}
+
 impl Object {
     /// Submits a turn.
     pub fn submit(&self, submit: Submit) -> super::Client {
-        self.ask(Command::Submit(Box::new(submit), Framing::Ndjson))
+        self.ask(Command::Submit(Box::new(submit), ViewKind::Ndjson))
     }
 
     /// Follows a turn from behind `after` on, live.
     pub fn follow(&self, turn: u64, after: i64) -> super::Client {
         self.ask(Command::Follow {
             turn,
-            after,
+            start: behind(after),
             live: true,
-            framing: Framing::Ndjson,
+            view: ViewKind::Ndjson,
         })
     }
 }
