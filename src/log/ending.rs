@@ -9,6 +9,7 @@ use crate::json;
 use crate::store::{
     LastError, Message, MessageStatus, Role, RunOutcome, RunState, Status, Step, StepDetail,
 };
+use crate::wire::code::{Code, FailureCode};
 use crate::wire::line;
 
 /// How a turn ended.
@@ -17,7 +18,10 @@ pub(crate) enum Ended<'a> {
     /// It succeeded.
     Completed,
     /// It failed.
-    Failed { code: &'a str, message: &'a str },
+    Failed {
+        code: &'a FailureCode,
+        message: &'a str,
+    },
     /// Its caller took it back.
     Cancelled { reason: Option<&'a str> },
 }
@@ -40,11 +44,21 @@ impl Ended<'_> {
     }
 
     /// In one word, for the operator's log.
-    pub const fn why(&self) -> &str {
+    pub fn why(&self) -> &str {
         match self {
             Ended::Completed => "completed",
-            Ended::Failed { code, .. } => code,
-            Ended::Cancelled { .. } => "cancelled",
+            Ended::Failed { code, .. } => code.as_str(),
+            Ended::Cancelled { .. } => Code::Cancelled.name(),
+        }
+    }
+
+    /// With what a step fails that this end finds under way.
+    pub fn cuts_with(self) -> FailureCode {
+        match self {
+            // Behind a success there are those that the body dropped.
+            Ended::Completed => Code::Dropped.into(),
+            Ended::Failed { code, .. } => code.clone(),
+            Ended::Cancelled { .. } => Code::Cancelled.into(),
         }
     }
 
@@ -54,7 +68,7 @@ impl Ended<'_> {
         match self {
             Ended::Completed => buffer.push_own(line::completed(seq, session)),
             Ended::Failed { code, message } => {
-                buffer.push_own(line::error(seq, code, message));
+                buffer.push_own(line::error(seq, code.as_str(), message));
                 buffer.push_own(line::failed(seq + 1, session, message));
             }
             Ended::Cancelled { reason } => {
@@ -88,7 +102,7 @@ impl Ended<'_> {
             .map(str::to_owned);
         if let Ended::Failed { code, message } = self {
             state.last_error = Some(LastError {
-                code: code.to_owned(),
+                code: code.as_str().to_owned(),
                 message: message.to_owned(),
                 at: now,
             });

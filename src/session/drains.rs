@@ -271,7 +271,7 @@ impl<P: Platform> Session<P> {
         if session.deleted_at.is_some() {
             self.keep_erasing(&session.session_key);
         } else if let Err(problem) = self.revive(session).await {
-            self.log(&session.session_key, problem.code);
+            self.log(&session.session_key, problem.code.name());
         }
         self.keep_shipping();
         self.keep_telling();

@@ -307,14 +307,7 @@ impl<P: Platform> Session<P> {
     /// A store's failure as an answer; the details go to the operator only.
     fn failed(&self, failure: &store::Error) -> Problem {
         self.log("store", &failure.to_string());
-        match failure {
-            store::Error::Missing => Problem::not_found(),
-            store::Error::Fenced
-            | store::Error::SeqMismatch { .. }
-            | store::Error::LeaseHeld { .. } => Problem::session_unavailable(),
-            store::Error::Corrupt(_) => Problem::internal(),
-            store::Error::Unavailable(_) => Problem::store_unavailable(),
-        }
+        refusal(failure)
     }
 
     /// The session, unless it doesn't exist, was deleted, or is somebody else's.
@@ -367,6 +360,18 @@ impl<P: Platform> Session<P> {
             self.durable_ready.set(true);
         }
         Ok(&self.durable)
+    }
+}
+
+/// A store's failure as a refusal, in whichever world it was met.
+pub(crate) fn refusal(failure: &store::Error) -> Problem {
+    match failure {
+        store::Error::Missing => Problem::not_found(),
+        store::Error::Fenced
+        | store::Error::SeqMismatch { .. }
+        | store::Error::LeaseHeld { .. } => Problem::session_unavailable(),
+        store::Error::Corrupt(_) => Problem::internal(),
+        store::Error::Unavailable(_) => Problem::store_unavailable(),
     }
 }
 

@@ -185,7 +185,7 @@ impl<P: Platform> Session<P> {
             Some(live) => live.event(),
             None => {
                 if let Err(problem) = self.revive(session).await {
-                    self.log(run_id, problem.code);
+                    self.log(run_id, problem.code.name());
                 }
             }
         }

@@ -12,6 +12,7 @@ use crate::store::{
 };
 use crate::turn::Hooks;
 use crate::upstream::Upstream;
+use crate::wire::code::FailureCode;
 use crate::wire::line;
 
 impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
@@ -78,13 +79,18 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
 
     pub(super) async fn finish(&mut self, ending: Ending) -> Result<Status, store::Error> {
         let now = self.now();
+        let our_code;
         let (ended, stop_upstream) = match &ending {
             Ending::Completed => (Ended::Completed, false),
             Ending::Failed {
                 code,
                 message,
                 stop_upstream,
-            } => (Ended::Failed { code, message }, *stop_upstream),
+            } => {
+                our_code = FailureCode::Ours(*code);
+                let code = &our_code;
+                (Ended::Failed { code, message }, *stop_upstream)
+            }
             Ending::Cancelled { reason } => {
                 let reason = reason.as_deref();
                 (Ended::Cancelled { reason }, true)

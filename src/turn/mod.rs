@@ -24,6 +24,7 @@ use crate::log::{Due, Live, Stop, Writer, at_once};
 use crate::ports::Ports;
 use crate::store::{self, LastError, Run, RunState, Status, Step, Store};
 use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
+use crate::wire::code::Code;
 use crate::wire::content::may_carry_text;
 use futures_util::future::{Either, select};
 use futures_util::stream::StreamExt;
@@ -406,10 +407,12 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     /// Keeps what went wrong, for whoever looks at the run; written with the next transition.
     fn note(&mut self, fact: &Fact) {
         let (code, message) = match fact {
-            Fact::Refused(refusal) => ("upstream_unavailable", refusal.to_string()),
-            Fact::Cut | Fact::CutAfterProgress => ("upstream_unavailable", Cut::Broken.to_string()),
+            Fact::Refused(refusal) => (Code::UpstreamUnavailable, refusal.to_string()),
+            Fact::Cut | Fact::CutAfterProgress => {
+                (Code::UpstreamUnavailable, Cut::Broken.to_string())
+            }
             Fact::Silent => (
-                "upstream_unavailable",
+                Code::UpstreamUnavailable,
                 "the upstream fell silent".to_owned(),
             ),
             Fact::Accepted
@@ -429,9 +432,9 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
             | Fact::NotPersisted => return,
         };
         let at = self.now();
-        self.log(&self.drain.run.state.status, code);
+        self.log(&self.drain.run.state.status, code.name());
         self.drain.run.state.last_error = Some(LastError {
-            code: code.to_owned(),
+            code: code.name().to_owned(),
             message,
             at,
         });

@@ -8,6 +8,7 @@
 //! Owns the text of PROTOCOL §2 in both directions. It doesn't own stores, turns or HTTP types.
 //! Invariant: a framing adds bytes around stored lines and changes none within them.
 
+pub mod code;
 pub mod content;
 pub mod cursor;
 pub mod line;
