@@ -6,6 +6,7 @@
 use super::Buffer;
 use crate::caps;
 use crate::json;
+use crate::ops::Why;
 use crate::store::{
     LastError, Message, MessageStatus, Role, RunOutcome, RunState, Status, Step, StepDetail,
 };
@@ -43,12 +44,12 @@ impl Ended<'_> {
         }
     }
 
-    /// In one word, for the operator's log.
-    pub fn why(&self) -> &str {
+    /// As the operator is told.
+    pub const fn why(&self) -> Why<'_> {
         match self {
-            Ended::Completed => "completed",
-            Ended::Failed { code, .. } => code.as_str(),
-            Ended::Cancelled { .. } => Code::Cancelled.name(),
+            Ended::Completed => Why::Completed,
+            Ended::Failed { code, .. } => Why::Failed(code),
+            Ended::Cancelled { .. } => Why::Code(Code::Cancelled),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{TurnInput, TurnRefused, TurnTerms, WhenHeld, cancel_turn};
 use crate::config::TurnConfig;
 use crate::ids;
 use crate::log::Live;
+use crate::ops::Why;
 use crate::ports::Ports;
 use crate::run::{Acquired, LeaseTerms};
 use crate::session::{
@@ -95,7 +96,7 @@ impl<P: Ports, S: Store + Clone + 'static> Opener<'_, P, S> {
         }
         match self.acquire(&run_id, input.terms.lease).await {
             Ok((run, acquired)) => {
-                log(self.ports, &run_id, "resumed");
+                log(self.ports, &run_id, Why::Resumed);
                 Ok(Some((run, Mode::Resumed, Some(acquired))))
             }
             Err(store::Error::LeaseHeld { until }) => match input.terms.when_held {
@@ -276,7 +277,7 @@ impl<P: Ports, S: Store + Clone + 'static> Opener<'_, P, S> {
     async fn release(&self, acquired: &Acquired) {
         let released = self.store.release(&acquired.run_id, acquired.fence).await;
         if let Err(failure) = released {
-            log(self.ports, &acquired.run_id, &failure.to_string());
+            log(self.ports, &acquired.run_id, Why::Store(&failure));
         }
     }
 

@@ -7,6 +7,7 @@
 
 use crate::caps;
 use crate::log::Live;
+use crate::ops::Why;
 use crate::ports::Ports;
 use crate::store::{self, LogHome, LogRow, Run, Store};
 use crate::wire::Framing;
@@ -172,7 +173,7 @@ impl<P: Ports, S: Store> TurnLines<P, S> {
     }
 
     fn cut(&self, failure: &store::Error) -> TurnCut {
-        super::keep::log(&self.ports, &self.run_id, &failure.to_string());
+        super::keep::log(&self.ports, &self.run_id, Why::Store(failure));
         TurnCut
     }
 }

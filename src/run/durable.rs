@@ -13,6 +13,7 @@ use super::workspace::{NoWorkspace, Workspace, abort_key, cleanup_key, resume_ke
 use crate::caps;
 use crate::ids::RunId;
 use crate::json::canonical::Invalid;
+use crate::ops::{Event, Why};
 use crate::ports::Ports;
 use crate::store::patiently;
 use crate::store::{
@@ -558,11 +559,8 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
             Status::Failed | Status::Queued | Status::Running | Status::Suspended => Ok(()),
         };
         if let Err(failure) = left {
-            self.ports.log(&format!(
-                r#"{{"run":{},"why":{}}}"#,
-                crate::json::quote(run_id),
-                crate::json::quote(&failure.to_string())
-            ));
+            let why = Why::Words(&failure.to_string());
+            self.ports.log(&Event::Run { run_id, why }.to_string());
         }
         Ok(())
     }

@@ -11,9 +11,9 @@ use super::ops::RunContext;
 use super::replay::{COMPLETED, FAILED};
 use super::workspace::NoWorkspace;
 use crate::caps;
-use crate::json;
 use crate::log;
 use crate::log::{Ended, Live, own_step, step_error};
+use crate::ops::Event;
 use crate::ports::Ports;
 use crate::store::{self, Role, Run, Store};
 use crate::turn::Drained;
@@ -249,15 +249,12 @@ async fn finish<P: Ports, S: Store + Clone>(
     let now = journal.now();
     let run = journal.run.borrow().clone();
     let status = ended.status();
-    journal.ports.log(&format!(
-        r#"{{"run":{},"epoch":{},"attempt":{},"from":"{}","to":"{}","why":{}}}"#,
-        json::quote(&run.run_id),
-        run.epoch,
-        journal.run_attempt(),
-        run.state.status.name(),
-        status.name(),
-        json::quote(ended.why()),
-    ));
+    let told = Event::Turn {
+        run: &run,
+        to: status,
+        why: ended.why(),
+    };
+    journal.ports.log(&told.to_string());
     let completed = status == store::Status::Completed;
     journal.give_up_unfinished(&ended.cuts_with(), now);
     let (state, message) = journal.with_buffer(|buffer| {

@@ -6,6 +6,7 @@
 use super::accepted::Target;
 use super::{Platform, Session};
 use crate::caps;
+use crate::ops::{About, Why};
 use crate::ports::Timer;
 use crate::store::{self, Run, Store, UpstreamCancel};
 use crate::upstream::{Refusal, Upstream};
@@ -22,7 +23,7 @@ impl<P: Platform> Session<P> {
             let told = session.tell().await;
             session.telling.set(false);
             if let Err(failure) = told {
-                session.log("cancel", &failure.to_string());
+                session.log(About::Cancel, Why::Store(&failure));
             }
         });
     }
@@ -73,10 +74,7 @@ impl<P: Platform> Session<P> {
         let left = match told {
             Ok(()) | Err(Refusal::Gone | Refusal::Conflict) => None,
             Err(Refusal::Rejected { status }) => {
-                self.log(
-                    &run.run_id,
-                    &format!("cancel rejected with status {status}"),
-                );
+                self.log(About::Run(&run.run_id), Why::CancelRejected(status));
                 None
             }
             Err(Refusal::Unavailable { retry_after_ms, .. }) => again(cancel, retry_after_ms, now),

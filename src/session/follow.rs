@@ -6,6 +6,7 @@
 
 use super::{Caller, Platform, Reply, Session, Streaming, location};
 use crate::caps;
+use crate::ops::{About, Why};
 use crate::ports::Timer;
 use crate::store::{self, LogHome, LogRow, Run, Status, Store};
 use crate::wire::Framing;
@@ -252,7 +253,8 @@ impl<P: Platform> Follower<P> {
     }
 
     fn cut(&self, failure: &store::Error) -> FollowerCut {
-        self.session.log(&self.run_id, &failure.to_string());
+        self.session
+            .log(About::Run(&self.run_id), Why::Store(failure));
         FollowerCut
     }
 }

@@ -38,8 +38,8 @@ pub(crate) use open::DECISIONS;
 
 use crate::config::ObjectConfig;
 use crate::ids;
-use crate::json;
 use crate::log::{Live, Wake};
+use crate::ops::{About, Event, Why};
 use crate::ports::{Clock, Entropy, Log, Spawn};
 use crate::ship::Timed;
 use crate::store::{self, Section, SqlStore, Store};
@@ -295,18 +295,15 @@ impl<P: Platform> Session<P> {
         format!("{:032x}", self.platform.ports().random())
     }
 
-    /// One line for the operator about the object itself.
-    fn log(&self, what: &str, why: &str) {
-        self.platform.ports().log(&format!(
-            r#"{{"object":{},"why":{}}}"#,
-            json::quote(what),
-            json::quote(why)
-        ));
+    /// Tells the operator about the object.
+    fn log(&self, about: About<'_>, why: Why<'_>) {
+        let told = Event::Object { about, why };
+        self.platform.ports().log(&told.to_string());
     }
 
     /// A store's failure as an answer; the details go to the operator only.
     fn failed(&self, failure: &store::Error) -> Problem {
-        self.log("store", &failure.to_string());
+        self.log(About::Store, Why::Store(failure));
         refusal(failure)
     }
 

@@ -8,7 +8,6 @@ use super::budget::Backoff;
 use super::hooks::within;
 use super::{Fact, FinishedTurn, HookError, Hooks, Loop, current_attempt};
 use crate::caps;
-use crate::json;
 use crate::ports::Ports;
 use crate::store::{self, Step, StepDetail, StepFailure, Store};
 use crate::upstream::Upstream;
@@ -205,23 +204,14 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         }
     }
 
-    fn hook_failed(&self, hook: &str, failure: &HookError) {
+    fn hook_failed(&self, hook: &'static str, failure: &HookError) {
         let drain = &self.drain;
         super::hook_failed(&drain.ports, &*drain.hooks, &self.turn, hook, failure);
     }
 }
 
 /// A hook's words, cut to what is kept of them.
-fn words(failure: &HookError) -> String {
+pub(super) fn words(failure: &HookError) -> String {
     let message = failure.message.chars();
     message.take(caps::HOOK_MESSAGE_CHARS).collect()
-}
-
-/// One line for the operator about a hook.
-pub(super) fn failure_line(run_id: &str, hook: &str, failure: &HookError) -> String {
-    format!(
-        r#"{{"run":{},"hook":"{hook}","why":{}}}"#,
-        json::quote(run_id),
-        json::quote(&words(failure)),
-    )
 }

@@ -165,3 +165,12 @@ fn codes_are_spelled_in_one_place() {
     }
     check_exceptions(&found.into_iter().collect::<Vec<_>>(), &OTHER_WORDS);
 }
+
+#[test]
+fn lines_for_the_operator_are_written_in_one_place() {
+    let elsewhere = files("src", ".rs")
+        .into_iter()
+        .filter(|source| source.path != "src/ops.rs" && source.code().contains("\"why\":"))
+        .map(|source| source.path);
+    assert_eq!(elsewhere.collect::<Vec<_>>(), [] as [&str; 0]);
+}
