@@ -197,6 +197,8 @@ pub const STEP_FAILURES: usize = 32;
 pub const STEP_INTERRUPTIONS: u32 = 10;
 /// A failed attempt's message, which stands in its step's row for ever.
 pub const STEP_MESSAGE_BYTES: usize = 2 * 1024;
+/// An author's code of a failure: the longest name that programs still branch on.
+pub const CODE_BYTES: usize = 64;
 /// A step's first wait before it is tried again.
 pub const STEP_RETRY_FIRST_MS: u64 = 100;
 /// Its longest one, unless its policy says otherwise.

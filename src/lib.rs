@@ -42,6 +42,7 @@ pub mod json;
 pub mod caps;
 pub mod config;
 pub mod ids;
+mod ops;
 pub mod ports;
 
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]

@@ -55,8 +55,8 @@ pub fn requests(data: &[u8]) {
         Err(problem) => {
             refusal(&problem, &REFUSALS);
             assert_eq!(
-                problem.status == 413,
-                body.len() > caps::REQUEST_BODY_BYTES && problem.status != 415
+                problem.status() == 413,
+                body.len() > caps::REQUEST_BODY_BYTES && problem.status() != 415
             );
         }
     }

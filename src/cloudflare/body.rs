@@ -28,7 +28,7 @@ pub fn json(status: u16, body: &str) -> Result<Response> {
 /// What the platform throws while the answer is put together.
 pub fn refusal(problem: &Problem) -> Result<Response> {
     let mut builder =
-        builder(problem.status)?.with_header("content-type", problem::CONTENT_TYPE)?;
+        builder(problem.status())?.with_header("content-type", problem::CONTENT_TYPE)?;
     for (name, value) in problem.headers() {
         builder = builder.with_header(name, &value)?;
     }

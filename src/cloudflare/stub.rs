@@ -5,7 +5,7 @@
 //! the first one did is found, and not done again.
 
 use super::js;
-use crate::json;
+use crate::ops::{About, Event, Why};
 use crate::session::{Caller, Command};
 use crate::wire::problem::Problem;
 use serde::{Deserialize, Serialize};
@@ -68,9 +68,10 @@ fn is_overloaded(error: &worker::Error) -> bool {
 }
 
 fn unavailable(error: &worker::Error) -> Problem {
-    worker::console_log!(
-        r#"{{"object":"session","why":{}}}"#,
-        json::quote(&error.to_string())
-    );
+    let told = Event::Object {
+        about: About::Unreached,
+        why: Why::Words(&error.to_string()),
+    };
+    worker::console_log!("{told}");
     Problem::session_unavailable()
 }

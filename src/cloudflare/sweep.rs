@@ -9,7 +9,7 @@ use super::ports::now_ms;
 use super::stub;
 use crate::config::{ObjectConfig, read_project};
 use crate::ids::{InvalidId, ProjectId, SessionId, TenantId};
-use crate::json;
+use crate::ops::{About, Event, Why};
 use crate::session::{self, Caller, Command};
 use crate::store::{DueRun, Section, SqlStore, Store};
 use worker::Env;
@@ -19,7 +19,7 @@ use worker::Env;
 /// again.
 pub async fn sweep(env: &Env) {
     if let Err(why) = pass(env).await {
-        log("sweep", &why);
+        log(About::Sweep, &why);
     }
 }
 
@@ -33,7 +33,7 @@ async fn pass(env: &Env) -> Result<(), String> {
     let due = session::sweep(&durable, project.as_ref(), now, config.d1_log_days).await;
     for run in due.map_err(|failure| failure.to_string())? {
         if let Err(why) = poke(env, &run).await {
-            log(&run.run_id, &why);
+            log(About::Run(&run.run_id), &why);
         }
     }
     Ok(())
@@ -45,12 +45,9 @@ async fn poke(env: &Env, run: &DueRun) -> Result<(), String> {
     answer.map(drop).map_err(|problem| problem.detail)
 }
 
-fn log(object: &str, why: &str) {
-    worker::console_log!(
-        r#"{{"object":{},"why":{}}}"#,
-        json::quote(object),
-        json::quote(why)
-    );
+fn log(about: About<'_>, why: &str) {
+    let why = Why::Words(why);
+    worker::console_log!("{}", Event::Object { about, why });
 }
 
 /// The caller that a run's own row names; its project is what its id begins with.

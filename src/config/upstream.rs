@@ -344,7 +344,7 @@ mod tests {
         ] {
             let problem = config.resolve(model, upstream).unwrap_err();
             assert_eq!(
-                (problem.status, problem.code),
+                (problem.status(), problem.code.name()),
                 (400, "invalid_request"),
                 "{model:?} {upstream:?}"
             );

@@ -6,9 +6,11 @@
 use super::Buffer;
 use crate::caps;
 use crate::json;
+use crate::ops::Why;
 use crate::store::{
     LastError, Message, MessageStatus, Role, RunOutcome, RunState, Status, Step, StepDetail,
 };
+use crate::wire::code::{Code, FailureCode};
 use crate::wire::line;
 
 /// How a turn ended.
@@ -17,7 +19,10 @@ pub(crate) enum Ended<'a> {
     /// It succeeded.
     Completed,
     /// It failed.
-    Failed { code: &'a str, message: &'a str },
+    Failed {
+        code: &'a FailureCode,
+        message: &'a str,
+    },
     /// Its caller took it back.
     Cancelled { reason: Option<&'a str> },
 }
@@ -39,12 +44,22 @@ impl Ended<'_> {
         }
     }
 
-    /// In one word, for the operator's log.
-    pub const fn why(&self) -> &str {
+    /// As the operator is told.
+    pub const fn why(&self) -> Why<'_> {
         match self {
-            Ended::Completed => "completed",
-            Ended::Failed { code, .. } => code,
-            Ended::Cancelled { .. } => "cancelled",
+            Ended::Completed => Why::Completed,
+            Ended::Failed { code, .. } => Why::Failed(code),
+            Ended::Cancelled { .. } => Why::Code(Code::Cancelled),
+        }
+    }
+
+    /// With what a step fails that this end finds under way.
+    pub fn cuts_with(self) -> FailureCode {
+        match self {
+            // Behind a success there are those that the body dropped.
+            Ended::Completed => Code::Dropped.into(),
+            Ended::Failed { code, .. } => code.clone(),
+            Ended::Cancelled { .. } => Code::Cancelled.into(),
         }
     }
 
@@ -54,7 +69,7 @@ impl Ended<'_> {
         match self {
             Ended::Completed => buffer.push_own(line::completed(seq, session)),
             Ended::Failed { code, message } => {
-                buffer.push_own(line::error(seq, code, message));
+                buffer.push_own(line::error(seq, code.as_str(), message));
                 buffer.push_own(line::failed(seq + 1, session, message));
             }
             Ended::Cancelled { reason } => {
@@ -88,7 +103,7 @@ impl Ended<'_> {
             .map(str::to_owned);
         if let Ended::Failed { code, message } = self {
             state.last_error = Some(LastError {
-                code: code.to_owned(),
+                code: code.as_str().to_owned(),
                 message: message.to_owned(),
                 at: now,
             });

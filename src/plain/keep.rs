@@ -5,8 +5,8 @@
 //! nothing is written.
 
 use crate::caps;
-use crate::json;
 use crate::log::{Live, Stop};
+use crate::ops::{Event, Why};
 use crate::ports::Ports;
 use crate::run::{Acquired, LeaseTerms, keep};
 use crate::store::{self, Store};
@@ -43,19 +43,19 @@ impl<P: Ports, S: Store + Clone> Task<P, S> {
         match drained {
             Drained::Finished(_) => {
                 if let Err(failure) = self.tell_cancel(&upstream).await {
-                    self.log(&failure.to_string());
+                    self.log(Why::Store(&failure));
                 }
             }
             // An upstream's turn never waits for an event.
             Drained::Suspended => {}
-            Drained::Fenced => self.log("fenced"),
+            Drained::Fenced => self.log(Why::Fenced),
             Drained::Stopped(failure) => {
-                self.log(&failure.to_string());
+                self.log(Why::Store(&failure));
                 let released = self
                     .store
                     .release(&self.acquired.run_id, self.acquired.fence);
                 if let Err(failure) = released.await {
-                    self.log(&failure.to_string());
+                    self.log(Why::Store(&failure));
                 }
             }
         }
@@ -87,7 +87,7 @@ impl<P: Ports, S: Store + Clone> Task<P, S> {
             let left = match told {
                 Told::Known => None,
                 Told::Rejected { status } => {
-                    self.log(&format!("cancel rejected with status {status}"));
+                    self.log(Why::CancelRejected(status));
                     None
                 }
                 // Nobody else goes on telling here: the row says what is left.
@@ -109,16 +109,12 @@ impl<P: Ports, S: Store + Clone> Task<P, S> {
         }
     }
 
-    fn log(&self, why: &str) {
+    fn log(&self, why: Why<'_>) {
         log(&self.ports, &self.acquired.run_id, why);
     }
 }
 
-/// One line for the operator.
-pub(super) fn log<P: Ports>(ports: &P, run_id: &str, why: &str) {
-    ports.log(&format!(
-        r#"{{"run":{},"why":{}}}"#,
-        json::quote(run_id),
-        json::quote(why)
-    ));
+/// Tells the operator about a turn.
+pub(super) fn log<P: Ports>(ports: &P, run_id: &str, why: Why<'_>) {
+    ports.log(&Event::Run { run_id, why }.to_string());
 }

@@ -21,7 +21,7 @@ use crate::json;
 use crate::log::{Body, Follower, FollowerCut, NoBody, first_line};
 use crate::ports::Ports;
 use crate::run::LeaseTerms;
-use crate::session::{Caller, Mode};
+use crate::session::{Caller, Mode, refusal};
 use crate::store::{self, Cancel, LogHome, Store};
 use crate::turn::Hooks;
 use crate::upstream::Upstream;
@@ -131,14 +131,7 @@ impl TurnRefused {
                 retry_after_s: u32::try_from(retry_after_ms.div_ceil(1_000)).ok(),
                 ..Problem::session_unavailable()
             },
-            TurnRefused::Store(store::Error::Missing) => Problem::not_found(),
-            TurnRefused::Store(
-                store::Error::Fenced
-                | store::Error::SeqMismatch { .. }
-                | store::Error::LeaseHeld { .. },
-            ) => Problem::session_unavailable(),
-            TurnRefused::Store(store::Error::Corrupt(_)) => Problem::internal(),
-            TurnRefused::Store(store::Error::Unavailable(_)) => Problem::store_unavailable(),
+            TurnRefused::Store(failure) => refusal(failure),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{TurnInput, TurnRefused, TurnTerms, WhenHeld, cancel_turn};
 use crate::config::TurnConfig;
 use crate::ids;
 use crate::log::Live;
+use crate::ops::Why;
 use crate::ports::Ports;
 use crate::run::{Acquired, LeaseTerms};
 use crate::session::{Kept, Mode, Opener, Window, ask, location, open, session_key_of, settings};
@@ -86,7 +87,7 @@ impl<P: Ports, S: Store + Clone + 'static> Opener for Submitting<'_, P, S> {
         }
         match desk.acquire(&run_id, terms.lease).await {
             Ok((run, acquired)) => {
-                log(desk.ports, &run_id, "resumed");
+                log(desk.ports, &run_id, Why::Resumed);
                 Ok(Some((run, Mode::Resumed, Some(acquired))))
             }
             Err(store::Error::LeaseHeld { until }) => match terms.when_held {
@@ -269,7 +270,7 @@ impl<P: Ports, S: Store + Clone + 'static> Desk<'_, P, S> {
     async fn release(&self, acquired: &Acquired) {
         let released = self.store.release(&acquired.run_id, acquired.fence).await;
         if let Err(failure) = released {
-            log(self.ports, &acquired.run_id, &failure.to_string());
+            log(self.ports, &acquired.run_id, Why::Store(&failure));
         }
     }
 

@@ -6,6 +6,7 @@
 
 use crate::caps;
 use crate::log::{Body, FollowerCut, Live, Source, Standing};
+use crate::ops::Why;
 use crate::ports::Ports;
 use crate::store::{self, LogHome, LogRow, Run, Store};
 use crate::wire::view::AnyView;
@@ -44,7 +45,7 @@ impl<P: Ports, S: Store> PlainLog<P, S> {
     }
 
     fn cut(&self, failure: &store::Error) -> FollowerCut {
-        super::keep::log(&self.ports, &self.run_id, &failure.to_string());
+        super::keep::log(&self.ports, &self.run_id, Why::Store(failure));
         FollowerCut
     }
 

@@ -13,6 +13,7 @@ use super::workspace::{NoWorkspace, Workspace, abort_key, cleanup_key, resume_ke
 use crate::caps;
 use crate::ids::RunId;
 use crate::json::canonical::Invalid;
+use crate::ops::{Event, Why};
 use crate::ports::Ports;
 use crate::store::patiently;
 use crate::store::{
@@ -20,6 +21,7 @@ use crate::store::{
     RunOutcome, RunState, Status, Step, Store,
 };
 use crate::turn::bounded;
+use crate::wire::code::{Code, FailureCode};
 use futures_util::future::select;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -248,7 +250,10 @@ fn next_attempt(run: &Run, now: i64) -> Attempt {
     let why = run.state.last_error.as_ref();
     Attempt {
         number,
-        reason: why.map_or_else(|| "failed".to_owned(), |error| error.code.clone()),
+        reason: why.map_or_else(
+            || Status::Failed.name().to_owned(),
+            |error| error.code.clone(),
+        ),
         started_at: now,
     }
 }
@@ -391,7 +396,8 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         match ended {
             // A lease that is held is another run's, which the body waits for.
             Ok(RunEnd::Suspended { .. }) | Err(Error::Store(_) | Error::LeaseHeld { .. }) => true,
-            Err(Error::Failed { code, .. }) => code == "workspace_failed",
+            // It could not even be entered.
+            Err(Error::Workspace(_)) => true,
             Ok(RunEnd::Completed { .. }) | Err(_) => false,
         }
     }
@@ -509,7 +515,7 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
             }
             None => journal.workspace.start(&start_key(run_id)).await,
         };
-        entered.map_err(|failure| Error::failed("workspace_failed", failure.message))
+        entered.map_err(Error::Workspace)
     }
 
     /// Stores the run's end, then lets its workspace go; that can't change the end any more.
@@ -533,13 +539,14 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         });
         if let Some(error) = error.filter(|_| status == Status::Failed) {
             state.last_error = Some(LastError {
-                code: error.code().to_owned(),
+                code: error.code().as_str().to_owned(),
                 message: error.to_string(),
                 at: now,
             });
         }
         // Behind a success there are those that the body dropped.
-        journal.give_up_unfinished(error.map_or("dropped", Error::code), now);
+        let cut_with = error.map_or(Code::Dropped.into(), Error::code);
+        journal.give_up_unfinished(&cut_with, now);
         let transition = journal.transition(state);
         // Nobody renews the lease meanwhile, so that behind its length it is over.
         let commit = journal.commit(Some(transition));
@@ -552,23 +559,20 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
             Status::Failed | Status::Queued | Status::Running | Status::Suspended => Ok(()),
         };
         if let Err(failure) = left {
-            self.ports.log(&format!(
-                r#"{{"run":{},"why":{}}}"#,
-                crate::json::quote(run_id),
-                crate::json::quote(&failure.to_string())
-            ));
+            let why = Why::Words(&failure.to_string());
+            self.ports.log(&Event::Run { run_id, why }.to_string());
         }
         Ok(())
     }
 }
 
 /// A step that the run's end finds under way.
-pub(super) fn given_up(step: Step, code: &str, now: i64) -> Step {
+pub(super) fn given_up(step: Step, code: &FailureCode, now: i64) -> Step {
     Step {
         status: super::replay::FAILED.to_owned(),
         error: Some(format!(
             r#"{{"code":{},"message":"the run ended while it was under way"}}"#,
-            crate::json::quote(code)
+            crate::json::quote(code.as_str())
         )),
         completed_at: Some(now),
         ..step

@@ -1,11 +1,14 @@
 //! What can go wrong in a durable run, as its callers and its body tell apart.
 //!
-//! Owns the one error of the runner and its codes. Invariant: a code is stable, and no message holds
-//! a result, a payload or an input.
+//! Owns the one error of the runner and which code each has; the codes themselves are of the table in
+//! `wire/code`. Invariant: only the runner fails with a code of ours, and no message of ours holds a
+//! result, a payload or an input.
 
+use super::workspace::WorkspaceError;
 use crate::ids::InvalidId;
 use crate::json::canonical::Invalid;
 use crate::store::{self, Status};
+use crate::wire::code::{AuthorCode, Code, FailureCode};
 use std::fmt;
 
 /// Which step: by position in the body, or by name.
@@ -81,9 +84,10 @@ pub enum Error {
     StepFailed {
         /// Its intent or name.
         step: String,
-        /// As the step gave it, or `step_timeout`, `step_interrupted`, `step_result_too_large`,
-        /// `step_result_not_json`, `workspace_failed`.
-        code: String,
+        /// As the step gave it, or [`Code::StepTimeout`], [`Code::StepInterrupted`],
+        /// [`Code::StepResultTooLarge`], [`Code::StepResultNotJson`], [`Code::WorkspaceFailed`],
+        /// [`Code::InvalidCode`]. The same in each replay.
+        code: FailureCode,
         /// For people.
         message: String,
     },
@@ -166,12 +170,30 @@ pub enum Error {
         /// How it ended.
         status: Status,
     },
+    /// A line of a type that a body may not tell.
+    #[error("a line's type is [a-z0-9_.-]{{1,64}}, not `session.*`")]
+    InvalidLine,
+    /// This code has no task of the run's name.
+    #[error("this code has no task `{name}`")]
+    UnknownTask {
+        /// The task's.
+        name: String,
+    },
+    /// The run's workspace can't be started or brought back.
+    #[error("{}", .0.message)]
+    Workspace(WorkspaceError),
     /// The body's own failure.
     #[error("{message}")]
     Failed {
         /// Stable, of the body's choice.
-        code: String,
+        code: AuthorCode,
         /// For people.
+        message: String,
+    },
+    /// The body's own failure, with a code that isn't of the form of an [`AuthorCode`].
+    #[error("{message}")]
+    InvalidCode {
+        /// The body's own, with the code as it was given behind it.
         message: String,
     },
     /// The store failed; whoever takes the run next goes on.
@@ -180,38 +202,45 @@ pub enum Error {
 }
 
 impl Error {
-    /// A failure of the body's own.
+    /// A failure of the body's own. The code is 1 to 64 of `[a-z0-9_]`, and told as it is; one of
+    /// another form becomes [`Error::InvalidCode`].
     pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Error::Failed {
-            code: code.into(),
-            message: message.into(),
+        match FailureCode::of_author(code, message) {
+            (FailureCode::Author(code), message) => Error::Failed { code, message },
+            (FailureCode::Ours(_), message) => Error::InvalidCode { message },
         }
     }
 
-    /// Stable and in snake case, as lines and records have it.
-    pub fn code(&self) -> &str {
-        match self {
-            Error::StepDivergence { .. } => "step_divergence",
-            Error::StepInputMismatch { .. } => "step_input_mismatch",
-            Error::StepFailed { code, .. } | Error::Failed { code, .. } => code,
-            Error::AwaitEventTimeout { .. } => "await_event_timeout",
-            Error::Stopped(Stop::Cancelled { .. }) => "cancelled",
-            Error::Stopped(Stop::TimedOut) => "run_timeout",
-            Error::Stopped(Stop::TooLarge) => "run_too_large",
-            Error::Stopped(Stop::LeaseLost) => "lease_lost",
-            Error::InvalidId { .. } => "invalid_id",
-            Error::DuplicateStep { .. } => "duplicate_step",
-            Error::Concurrent { .. } => "step_concurrent",
-            Error::Nested { .. } => "step_nested",
-            Error::TooManySteps { .. } => "too_many_steps",
-            Error::TooLarge { .. } => "too_large",
-            Error::NotJson { .. } => "not_json",
-            Error::Unreadable { .. } => "step_unreadable",
-            Error::ManifestMismatch => "manifest_mismatch",
-            Error::LeaseHeld { .. } => "lease_held",
-            Error::Over { .. } => "run_over",
-            Error::Store(_) => "store_unavailable",
-        }
+    /// A code of ours, or the author's.
+    pub fn code(&self) -> FailureCode {
+        let ours = match self {
+            Error::StepFailed { code, .. } => return code.clone(),
+            Error::Failed { code, .. } => return FailureCode::Author(code.clone()),
+            Error::StepDivergence { .. } => Code::StepDivergence,
+            Error::StepInputMismatch { .. } => Code::StepInputMismatch,
+            Error::AwaitEventTimeout { .. } => Code::AwaitEventTimeout,
+            Error::Stopped(Stop::Cancelled { .. }) => Code::Cancelled,
+            Error::Stopped(Stop::TimedOut) => Code::RunTimeout,
+            Error::Stopped(Stop::TooLarge) => Code::RunTooLarge,
+            Error::Stopped(Stop::LeaseLost) => Code::LeaseLost,
+            Error::InvalidId { .. } => Code::InvalidId,
+            Error::DuplicateStep { .. } => Code::DuplicateStep,
+            Error::Concurrent { .. } => Code::StepConcurrent,
+            Error::Nested { .. } => Code::StepNested,
+            Error::TooManySteps { .. } => Code::TooManySteps,
+            Error::TooLarge { .. } => Code::TooLarge,
+            Error::NotJson { .. } => Code::NotJson,
+            Error::Unreadable { .. } => Code::StepUnreadable,
+            Error::ManifestMismatch => Code::ManifestMismatch,
+            Error::LeaseHeld { .. } => Code::LeaseHeld,
+            Error::Over { .. } => Code::RunOver,
+            Error::InvalidLine => Code::InvalidLine,
+            Error::UnknownTask { .. } => Code::UnknownTask,
+            Error::Workspace(_) => Code::WorkspaceFailed,
+            Error::InvalidCode { .. } => Code::InvalidCode,
+            Error::Store(_) => Code::StoreUnavailable,
+        };
+        FailureCode::Ours(ours)
     }
 }
 
@@ -232,8 +261,8 @@ impl From<store::Error> for Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct StepError {
-    /// Stable; retry policies choose by it.
-    pub code: String,
+    /// Whose it is is the runner's to say: an author's step can't fail with a code of ours.
+    code: FailureCode,
     /// For people; stored with the step.
     pub message: String,
     /// Whether another attempt may help.
@@ -241,13 +270,30 @@ pub struct StepError {
 }
 
 impl StepError {
-    /// A failure that another attempt may get over.
+    /// A failure that another attempt may get over. The code is 1 to 64 of `[a-z0-9_]`; it is told as
+    /// it is, and retry policies choose by it. One of another form becomes [`Code::InvalidCode`], with
+    /// the code as it was given behind the message.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        let (code, message) = FailureCode::of_author(code, message);
         StepError {
-            code: code.into(),
+            code,
+            message,
+            retryable: true,
+        }
+    }
+
+    /// A failure that the runner itself notes.
+    pub(super) fn ours(code: Code, message: impl Into<String>) -> Self {
+        StepError {
+            code: FailureCode::Ours(code),
             message: message.into(),
             retryable: true,
         }
+    }
+
+    /// A code of ours, or the author's.
+    pub const fn code(&self) -> &FailureCode {
+        &self.code
     }
 
     /// The same, where no other attempt would help.
@@ -256,5 +302,35 @@ impl StepError {
             retryable: false,
             ..self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_runner_fails_with_a_code_of_ours() {
+        let check = |code: &str, expected: &str, is_ours: bool| {
+            for (found, message) in [
+                {
+                    let error = StepError::new(code, "m");
+                    (error.code().clone(), error.message)
+                },
+                {
+                    let error = Error::failed(code, "m");
+                    (error.code(), error.to_string())
+                },
+            ] {
+                assert_eq!(found.as_str(), expected);
+                assert_eq!(matches!(found, FailureCode::Ours(_)), is_ours, "{code}");
+                assert!(message.starts_with('m'), "{message}");
+                assert_eq!(is_ours, message.contains(code), "{message}");
+            }
+        };
+        check("declined", "declined", false);
+        check("step_timeout", "step_timeout", false);
+        check("lease_lost", "lease_lost", false);
+        check("Declined!", "invalid_code", true);
     }
 }

@@ -15,6 +15,7 @@ use crate::log::{Buffer, Due, Live, Shown, Wake, Writer};
 use crate::ports::Ports;
 use crate::store::patiently;
 use crate::store::{self, Changes, Run, Status, Step, Store, Transition};
+use crate::wire::code::FailureCode;
 use futures_util::future::{pending, select};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -305,7 +306,7 @@ impl<P: Ports, S: Store + Clone, W> Journal<P, S, W> {
     }
 
     /// Queues the end of every step that the run's own end finds under way.
-    pub fn give_up_unfinished(&self, code: &str, now: i64) {
+    pub fn give_up_unfinished(&self, code: &FailureCode, now: i64) {
         let state = &mut *self.state.borrow_mut();
         let steps = state.known.values();
         for step in steps.filter(|step| step.status == RUNNING) {

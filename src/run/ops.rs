@@ -18,6 +18,7 @@ use crate::json::canonical;
 use crate::ports::Ports;
 use crate::store::patiently;
 use crate::store::{Step, StepDetail, StepFailure, Store};
+use crate::wire::code::{Code, FailureCode};
 use crate::wire::line;
 use futures_util::future::{Either, LocalBoxFuture, join_all, select};
 use serde::Serialize;
@@ -230,8 +231,8 @@ impl<P: Ports, S: Store + Clone, W: Workspace> RunContext<P, S, W> {
             self.wait_for_retry(&step).await;
             let slot = journal.slots.take().await;
             if is_interrupted_too_often(&step) {
-                let error = StepError::new(
-                    "step_interrupted",
+                let error = StepError::ours(
+                    Code::StepInterrupted,
                     "it was begun again and again, and never came to its end",
                 );
                 return Err(self.fail(step, options, error.permanent()).await);
@@ -297,7 +298,8 @@ impl<P: Ports, S: Store + Clone, W: Workspace> RunContext<P, S, W> {
         let failure = StepFailure {
             attempt: step.attempts,
             run_attempt,
-            code: error.code,
+            code: error.code().as_str().to_owned(),
+            author: error.code().is_authors_namesake(),
             message: shortened(error.message),
             at: now,
             retry_at: wait_ms.map(|wait_ms| now.saturating_add_unsigned(wait_ms)),
@@ -340,8 +342,8 @@ impl<P: Ports, S: Store + Clone, W: Workspace> RunContext<P, S, W> {
         let sleep = pin!(self.journal().ports.sleep(timeout_ms));
         match select(pin!(attempt), sleep).await {
             Either::Left((outcome, _)) => outcome,
-            Either::Right(_) => Err(StepError::new(
-                "step_timeout",
+            Either::Right(_) => Err(StepError::ours(
+                Code::StepTimeout,
                 format!("it took more than {timeout_ms} ms"),
             )),
         }
@@ -353,7 +355,7 @@ impl<P: Ports, S: Store + Clone, W: Workspace> RunContext<P, S, W> {
         let journal = self.journal();
         let key = checkpoint_key(&journal.run_id(), journal.run_attempt(), &step_key(step));
         let saved = journal.workspace.checkpoint(&key).await;
-        saved.map_err(|failure| StepError::new("workspace_failed", failure.message))
+        saved.map_err(|failure| StepError::ours(Code::WorkspaceFailed, failure.message))
     }
 
     async fn deterministic<T>(&self, intent: &str, value: impl FnOnce() -> T) -> Result<T, Error>
@@ -472,12 +474,7 @@ impl<P: Ports, S: Store + Clone, W: Workspace> DurableContext for RunContext<P, 
             what: "a line's id",
             why,
         })?;
-        line::check_upstream_kind(kind).map_err(|_| {
-            Error::failed(
-                "invalid_line",
-                "a line's type is [a-z0-9_.-]{1,64}, not `session.*`",
-            )
-        })?;
+        line::check_upstream_kind(kind).map_err(|_| Error::InvalidLine)?;
         let data = checked_json("a line", data, caps::FRAME_BYTES)?;
         if !journal.settings.read_only {
             journal.tell(QueuedLine::Told {
@@ -519,13 +516,17 @@ fn checked_json<T: Serialize>(what: &'static str, value: &T, max: usize) -> Resu
 
 /// A result as it is stored. One that can't be is the step's failure, which no other attempt mends.
 fn result_text<T: Serialize>(value: &T) -> Result<String, StepError> {
-    checked_json("a step's result", value, caps::STEP_RESULT_BYTES).map_err(|error| {
-        let code = match &error {
-            Error::TooLarge { .. } => "step_result_too_large",
-            _ => "step_result_not_json",
-        };
-        StepError::new(code, error.to_string()).permanent()
-    })
+    let (what, max) = ("a step's result", caps::STEP_RESULT_BYTES);
+    let refused = |code, error: Error| StepError::ours(code, error.to_string()).permanent();
+    let text = canonical::to_json(value).map_err(|why| {
+        let error = Error::NotJson { what, why };
+        refused(Code::StepResultNotJson, error)
+    })?;
+    if text.len() > max {
+        let error = Error::TooLarge { what, max };
+        return Err(refused(Code::StepResultTooLarge, error));
+    }
+    Ok(text)
 }
 
 pub(super) fn read<T: DeserializeOwned>(step: &str, text: &str) -> Result<T, Error> {
@@ -535,17 +536,18 @@ pub(super) fn read<T: DeserializeOwned>(step: &str, text: &str) -> Result<T, Err
 }
 
 fn failed(step: &str, failure: &StepFailure) -> Error {
+    let (code, message) = FailureCode::recorded(&failure.code, failure.author, &failure.message);
     Error::StepFailed {
         step: step.to_owned(),
-        code: failure.code.clone(),
-        message: failure.message.clone(),
+        code,
+        message,
     }
 }
 
 fn failed_with(step: &str, error: &StepError) -> Error {
     Error::StepFailed {
         step: step.to_owned(),
-        code: error.code.clone(),
+        code: error.code().clone(),
         message: error.message.clone(),
     }
 }

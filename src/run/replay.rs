@@ -82,6 +82,7 @@ mod tests {
             attempt: 1,
             run_attempt,
             code: "boom".into(),
+            author: false,
             message: String::new(),
             at: 1,
             retry_at: None,
@@ -123,8 +124,8 @@ mod tests {
         };
         let found = recall(known, asked);
         assert_eq!(
-            found.as_ref().map_err(|error| error.code()),
-            expected.as_ref().map_err(|code| *code),
+            found.as_ref().map_err(|error| error.code().to_string()),
+            expected.as_ref().map_err(|code| (*code).to_owned()),
             "{known:?}"
         );
     }

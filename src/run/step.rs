@@ -6,6 +6,7 @@
 use super::error::StepError;
 use crate::caps;
 use crate::json::canonical::{self, Invalid};
+use crate::wire::code::{Code, FailureCode};
 use serde::Serialize;
 
 /// What a step does. PERSISTED by name.
@@ -46,7 +47,23 @@ pub struct RetryPolicy {
     attempts: u32,
     first_ms: u64,
     most_ms: u64,
-    codes: Option<Vec<String>>,
+    chosen: Option<Chosen>,
+}
+
+/// The failures that are tried again, where not all are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Chosen {
+    authors: Vec<String>,
+    ours: Vec<Code>,
+}
+
+impl Chosen {
+    fn has(&self, code: &FailureCode) -> bool {
+        match code {
+            FailureCode::Ours(code) => self.ours.contains(code),
+            FailureCode::Author(code) => self.authors.iter().any(|chosen| code == chosen.as_str()),
+        }
+    }
 }
 
 impl Default for RetryPolicy {
@@ -65,7 +82,7 @@ impl RetryPolicy {
             attempts: if attempts < MOST { attempts } else { MOST },
             first_ms: caps::STEP_RETRY_FIRST_MS,
             most_ms: caps::STEP_RETRY_MOST_MS,
-            codes: None,
+            chosen: None,
         }
     }
 
@@ -78,10 +95,24 @@ impl RetryPolicy {
         }
     }
 
-    /// Only failures with one of these codes are tried again.
+    /// Only failures with one of these codes are tried again: an author's, as
+    /// [`StepError::new`] was given them. One that reads like a code of ours is not that code.
     pub fn only(self, codes: &[&str]) -> Self {
+        let mut chosen = self.chosen.unwrap_or_default();
+        chosen.authors = codes.iter().map(|code| (*code).to_owned()).collect();
         RetryPolicy {
-            codes: Some(codes.iter().map(|code| (*code).to_owned()).collect()),
+            chosen: Some(chosen),
+            ..self
+        }
+    }
+
+    /// Only failures with one of these codes of ours are tried again, [`Code::StepTimeout`] for one;
+    /// beside [`only`](RetryPolicy::only), those too.
+    pub fn only_ours(self, codes: &[Code]) -> Self {
+        let mut chosen = self.chosen.unwrap_or_default();
+        chosen.ours = codes.to_vec();
+        RetryPolicy {
+            chosen: Some(chosen),
             ..self
         }
     }
@@ -89,10 +120,8 @@ impl RetryPolicy {
     /// The wait in ms before the next attempt; `None` when there is none. `failures` counts this
     /// one.
     pub fn next(&self, failures: u32, error: &StepError) -> Option<u64> {
-        let chosen = self
-            .codes
-            .as_ref()
-            .is_none_or(|codes| codes.contains(&error.code));
+        let chosen = self.chosen.as_ref();
+        let chosen = chosen.is_none_or(|chosen| chosen.has(error.code()));
         let doublings = failures.saturating_sub(1).min(32);
         let wait = self.first_ms.saturating_mul(1 << doublings);
         (error.retryable && chosen && failures < self.attempts).then(|| wait.min(self.most_ms))
@@ -200,5 +229,29 @@ mod tests {
             policy.next(1, &StepError::new("busy", "").permanent()),
             None
         );
+    }
+
+    #[test]
+    fn a_policy_never_takes_an_authors_code_for_one_of_ours() {
+        let authors = StepError::new("step_timeout", "");
+        let ours = StepError::ours(Code::StepTimeout, "");
+        let busy = StepError::new("busy", "");
+        let check = |policy: &RetryPolicy, expected: [bool; 3]| {
+            let tried = [&authors, &ours, &busy].map(|error| policy.next(1, error).is_some());
+            assert_eq!(tried, expected, "{policy:?}");
+        };
+        let policy = RetryPolicy::attempts(3);
+        check(&policy, [true, true, true]);
+        check(
+            &policy.clone().only(&["step_timeout"]),
+            [true, false, false],
+        );
+        let ours = policy.clone().only_ours(&[Code::StepTimeout]);
+        check(&ours, [false, true, false]);
+        check(&ours.only(&["busy"]), [false, true, true]);
+        check(&policy.clone().only(&[]), [false, false, false]);
+        // What isn't of the form of a code is no code.
+        let odd = StepError::new("HTTP 503", "");
+        assert_eq!(policy.only(&["HTTP 503"]).next(1, &odd), None);
     }
 }

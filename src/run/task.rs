@@ -8,15 +8,17 @@ use super::drive::{Halt, Waits, Watch, drive};
 use super::error::{Error, Stop};
 use super::journal::{Journal, Settings};
 use super::ops::RunContext;
+use super::replay::{COMPLETED, FAILED};
 use super::workspace::NoWorkspace;
 use crate::caps;
-use crate::json;
 use crate::log;
 use crate::log::{Ended, Live, own_step, step_error};
+use crate::ops::Event;
 use crate::ports::Ports;
 use crate::store::{self, Role, Run, Store};
 use crate::turn::Drained;
 use crate::upstream::{Ask, HistoryMessage};
+use crate::wire::code::Code;
 use std::future::{Future, pending};
 use std::pin::pin;
 use std::rc::Rc;
@@ -115,9 +117,6 @@ impl<P: Ports, S: Store + Clone> TaskInput for TurnInput<P, S> {
     }
 }
 
-/// The code of a turn whose input can't be read any more, as a drain has it.
-const INPUT_LOST: &str = "internal";
-
 impl<P: Ports, S: Store + Clone> TaskTurn<P, S> {
     /// Runs the task to its end, to its suspension, or until it may not go on here.
     pub async fn run<F>(self, body: F) -> Drained
@@ -164,11 +163,9 @@ impl<P: Ports, S: Store + Clone> TaskTurn<P, S> {
         .await?;
         let Some(ask) = self.ask else {
             let message = "the input this turn was accepted with is gone";
-            let ended = Ended::Failed {
-                code: INPUT_LOST,
-                message,
-            };
-            return finish(&journal, ended).await;
+            // As a drain has it.
+            let code = &Code::Internal.into();
+            return finish(&journal, Ended::Failed { code, message }).await;
         };
         let live = &self.live;
         let stopped = || {
@@ -235,11 +232,12 @@ async fn fail<P: Ports, S: Store + Clone>(
             let reason = reason.as_deref();
             return finish(journal, Ended::Cancelled { reason }).await;
         }
-        Error::Stopped(Stop::TimedOut) => ("turn_timeout", error.to_string()),
-        Error::Stopped(Stop::TooLarge) => ("turn_too_large", error.to_string()),
+        // A turn has names of its own for these.
+        Error::Stopped(Stop::TimedOut) => (Code::TurnTimeout.into(), error.to_string()),
+        Error::Stopped(Stop::TooLarge) => (Code::TurnTooLarge.into(), error.to_string()),
         error => (error.code(), error.to_string()),
     };
-    let message = &message;
+    let (code, message) = (&code, &message);
     finish(journal, Ended::Failed { code, message }).await
 }
 
@@ -251,18 +249,14 @@ async fn finish<P: Ports, S: Store + Clone>(
     let now = journal.now();
     let run = journal.run.borrow().clone();
     let status = ended.status();
-    journal.ports.log(&format!(
-        r#"{{"run":{},"epoch":{},"attempt":{},"from":"{}","to":"{}","why":{}}}"#,
-        json::quote(&run.run_id),
-        run.epoch,
-        journal.run_attempt(),
-        run.state.status.name(),
-        status.name(),
-        json::quote(ended.why()),
-    ));
+    let told = Event::Turn {
+        run: &run,
+        to: status,
+        why: ended.why(),
+    };
+    journal.ports.log(&told.to_string());
     let completed = status == store::Status::Completed;
-    // Behind a success there are those that the body dropped.
-    journal.give_up_unfinished(if completed { "dropped" } else { ended.why() }, now);
+    journal.give_up_unfinished(&ended.cuts_with(), now);
     let (state, message) = journal.with_buffer(|buffer| {
         ended.write(buffer, &run.session);
         let text = buffer.transcript().units();
@@ -271,7 +265,7 @@ async fn finish<P: Ports, S: Store + Clone>(
     });
     let own = own_step(
         &state,
-        if completed { "completed" } else { "failed" },
+        if completed { COMPLETED } else { FAILED },
         run.created_at,
         now,
     );

@@ -153,7 +153,8 @@ impl<P: Ports, S: Store + Clone, W: Workspace> RunContext<P, S, W> {
                 let failure = StepFailure {
                     attempt: step.attempts,
                     run_attempt: journal.run_attempt(),
-                    code: error.code().to_owned(),
+                    code: error.code().as_str().to_owned(),
+                    author: false,
                     message: error.to_string(),
                     at: now,
                     retry_at: None,

@@ -121,7 +121,9 @@ pub trait App: 'static {
 
 /// What a task ends with that this code doesn't have.
 pub fn unknown_task(name: &str) -> run::Error {
-    run::Error::failed("unknown_task", format!("this code has no task `{name}`"))
+    run::Error::UnknownTask {
+        name: name.to_owned(),
+    }
 }
 
 /// The upstream of an app that has none. There is no value of it.

@@ -6,6 +6,7 @@
 use super::accepted::Target;
 use super::{Platform, Session};
 use crate::caps;
+use crate::ops::{About, Why};
 use crate::ports::Timer;
 use crate::store::{self, Run, Store, UpstreamCancel};
 use crate::turn::{Told, tell};
@@ -22,7 +23,7 @@ impl<P: Platform> Session<P> {
             let told = session.tell().await;
             session.telling.set(false);
             if let Err(failure) = told {
-                session.log("cancel", &failure.to_string());
+                session.log(About::Cancel, Why::Store(&failure));
             }
         });
     }
@@ -73,10 +74,7 @@ impl<P: Platform> Session<P> {
         let left = match told {
             Told::Known | Told::GivenUp(_) => None,
             Told::Rejected { status } => {
-                self.log(
-                    &run.run_id,
-                    &format!("cancel rejected with status {status}"),
-                );
+                self.log(About::Run(&run.run_id), Why::CancelRejected(status));
                 None
             }
             Told::Later(cancel) => Some(cancel),

@@ -11,6 +11,7 @@ use crate::caps;
 use crate::config::{UpstreamKind, read_upstream_key};
 use crate::ids;
 use crate::log::Live;
+use crate::ops::{About, Why};
 use crate::ports::Spawn;
 use crate::store::{self, Policy, Run, Status, Store};
 use crate::turn::{Drain, Drained};
@@ -88,7 +89,7 @@ impl<P: Platform> Session<P> {
             .run(&run.run_id)
             .await?
             .ok_or(store::Error::Missing)?;
-        self.log(&run.run_id, "resumed");
+        self.log(About::Run(&run.run_id), Why::Resumed);
         self.taken.wake();
         self.drain(run, Rc::clone(live), false).await
     }
@@ -210,7 +211,7 @@ impl<P: Platform> Session<P> {
                 let name = target.resolved.name.as_deref().unwrap_or_default();
                 self.own_upstream(name).map_or_else(
                     || {
-                        self.log("upstream", &format!("this code has no upstream `{name}`"));
+                        self.log(About::Upstream, Why::NoUpstream(name));
                         AnyUpstream::Missing
                     },
                     AnyUpstream::Own,
@@ -238,9 +239,9 @@ impl<P: Platform> Session<P> {
                 self.keep_shipping();
                 self.arm_or_log().await;
             }
-            Drained::Fenced => self.log(run_id, "fenced"),
+            Drained::Fenced => self.log(About::Run(run_id), Why::Fenced),
             // The alarm stands; it takes the run over.
-            Drained::Stopped(failure) => self.log(run_id, &failure.to_string()),
+            Drained::Stopped(failure) => self.log(About::Run(run_id), Why::Store(failure)),
         }
     }
 
@@ -271,12 +272,15 @@ impl<P: Platform> Session<P> {
         if session.deleted_at.is_some() {
             self.keep_erasing(&session.session_key);
         } else if let Err(problem) = self.revive(session).await {
-            self.log(&session.session_key, problem.code);
+            self.log(
+                About::Session(&session.session_key),
+                Why::Code(problem.code),
+            );
         }
         self.keep_shipping();
         self.keep_telling();
         if let Err(failure) = self.retain().await {
-            self.log(&session.session_key, &failure.to_string());
+            self.log(About::Session(&session.session_key), Why::Store(&failure));
         }
     }
 
@@ -347,7 +351,7 @@ impl<P: Platform> Session<P> {
     /// As [`Session::arm`], where nobody waits for the outcome; the alarm that stands looks again.
     pub(super) async fn arm_or_log(&self) {
         if let Err(failure) = self.arm().await {
-            self.log("alarm", &failure.to_string());
+            self.log(About::Alarm, Why::Store(&failure));
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::{Caller, Platform, Reply, Session};
 use crate::caps;
+use crate::ops::{About, Why};
 use crate::ports::{Spawn, Timer};
 use crate::store::{self, Store};
 use crate::wire::problem::Problem;
@@ -43,7 +44,7 @@ impl<P: Platform> Session<P> {
         let session_key = session_key.to_owned();
         self.platform.ports().spawn(async move {
             if let Err(failure) = session.erase(&session_key).await {
-                session.log(&session_key, &failure.to_string());
+                session.log(About::Session(&session_key), Why::Store(&failure));
             }
             session.erasing.set(false);
         });

@@ -7,6 +7,7 @@
 use super::{Caller, Platform, Reply, Session, Streaming, location};
 use crate::caps;
 use crate::log::{Body, Follower, FollowerCut, Live, NoBody, Source, Standing, first_line};
+use crate::ops::{About, Why};
 use crate::ports::Timer;
 use crate::store::{self, LogHome, LogRow, Run, Status, Store};
 use crate::wire::problem::Problem;
@@ -128,7 +129,8 @@ impl<P: Platform> Session<P> {
 
 impl<P: Platform> SessionLog<P> {
     fn cut(&self, failure: &store::Error) -> FollowerCut {
-        self.session.log(&self.run_id, &failure.to_string());
+        self.session
+            .log(About::Run(&self.run_id), Why::Store(failure));
         FollowerCut
     }
 

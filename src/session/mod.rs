@@ -38,8 +38,8 @@ pub(crate) use opening::{Kept, Opener, open};
 
 use crate::config::ObjectConfig;
 use crate::ids;
-use crate::json;
 use crate::log::{Live, Wake};
+use crate::ops::{About, Event, Why};
 use crate::ports::{Clock, Entropy, Log, Spawn};
 use crate::ship::Timed;
 use crate::store::{self, Section, SqlStore, Store};
@@ -293,26 +293,16 @@ impl<P: Platform> Session<P> {
         format!("{:032x}", self.platform.ports().random())
     }
 
-    /// One line for the operator about the object itself.
-    fn log(&self, what: &str, why: &str) {
-        self.platform.ports().log(&format!(
-            r#"{{"object":{},"why":{}}}"#,
-            json::quote(what),
-            json::quote(why)
-        ));
+    /// Tells the operator about the object.
+    fn log(&self, about: About<'_>, why: Why<'_>) {
+        let told = Event::Object { about, why };
+        self.platform.ports().log(&told.to_string());
     }
 
     /// A store's failure as an answer; the details go to the operator only.
     fn failed(&self, failure: &store::Error) -> Problem {
-        self.log("store", &failure.to_string());
-        match failure {
-            store::Error::Missing => Problem::not_found(),
-            store::Error::Fenced
-            | store::Error::SeqMismatch { .. }
-            | store::Error::LeaseHeld { .. } => Problem::session_unavailable(),
-            store::Error::Corrupt(_) => Problem::internal(),
-            store::Error::Unavailable(_) => Problem::store_unavailable(),
-        }
+        self.log(About::Store, Why::Store(failure));
+        refusal(failure)
     }
 
     /// The session, unless it doesn't exist, was deleted, or is somebody else's.
@@ -365,6 +355,18 @@ impl<P: Platform> Session<P> {
             self.durable_ready.set(true);
         }
         Ok(&self.durable)
+    }
+}
+
+/// A store's failure as a refusal, in whichever world it was met.
+pub(crate) fn refusal(failure: &store::Error) -> Problem {
+    match failure {
+        store::Error::Missing => Problem::not_found(),
+        store::Error::Fenced
+        | store::Error::SeqMismatch { .. }
+        | store::Error::LeaseHeld { .. } => Problem::session_unavailable(),
+        store::Error::Corrupt(_) => Problem::internal(),
+        store::Error::Unavailable(_) => Problem::store_unavailable(),
     }
 }
 

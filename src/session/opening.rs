@@ -107,6 +107,9 @@ pub(crate) async fn open<O: Opener>(
             Opening::Existing(turn) => opener.existing(turn).await?,
             Opening::Create => create(opener, caller, submit, &asked, session).await?,
             Opening::CancelFirst(turn) => {
+                // What would be refused afterwards cancels nothing.
+                opener.terms(submit, session.as_ref()).await?;
+                content(opener, caller, submit).await?;
                 opener.cancel_first(turn, NEWER).await?;
                 None
             }
@@ -131,15 +134,7 @@ async fn create<O: Opener>(
     let session = next_session(caller, session, || opener.token(), opener.now_ms());
     let turn_index = session.turn_count.saturating_sub(1);
     let key = &session.session_key;
-    let content = match (&submit.message, submit.retry_of) {
-        (Some(content), _) => content.clone(),
-        (None, Some(retried)) => {
-            let content = message_of(opener.store(), key, retried).await;
-            let content = content.map_err(|failure| opener.failed(failure))?;
-            content.ok_or_else(Problem::not_found)?
-        }
-        (None, None) => return Err(Problem::invalid_request("`message` is required").into()),
-    };
+    let content = content(opener, caller, submit).await?;
     let turn = opener.turn(&terms);
     let told = history(opener.store(), key, turn_index, submit.retry_of, turn).await;
     let (window, _) = told.map_err(|failure| opener.failed(failure))?;
@@ -158,4 +153,21 @@ async fn create<O: Opener>(
     };
     let begin = accepting.begin().ok_or_else(Problem::internal)?;
     opener.begin(begin, terms).await
+}
+
+/// The message that a submit brings, or that of the turn it repeats.
+async fn content<O: Opener>(
+    opener: &O,
+    caller: &Caller,
+    submit: &Submit,
+) -> Result<String, O::Error> {
+    match (&submit.message, submit.retry_of) {
+        (Some(content), _) => Ok(content.clone()),
+        (None, Some(retried)) => {
+            let content = message_of(opener.store(), &caller.session_key(), retried).await;
+            let content = content.map_err(|failure| opener.failed(failure))?;
+            Ok(content.ok_or_else(Problem::not_found)?)
+        }
+        (None, None) => Err(Problem::invalid_request("`message` is required").into()),
+    }
 }

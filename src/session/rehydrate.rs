@@ -6,6 +6,7 @@
 
 use super::{Platform, Session};
 use crate::caps;
+use crate::ops::{About, Why};
 use crate::store::{self, Hydration, LogHome, Store, Unshipped};
 use crate::wire::problem::Problem;
 use std::rc::Rc;
@@ -92,7 +93,7 @@ impl<P: Platform> Session<P> {
             .await?;
         self.arm().await?;
         self.store.sync().await?;
-        self.log(session_key, "rehydrated");
+        self.log(About::Session(session_key), Why::Rehydrated);
         Ok(true)
     }
 

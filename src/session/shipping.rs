@@ -6,6 +6,7 @@
 use super::{Platform, Session};
 use crate::caps;
 use crate::log::{Stop, Wake};
+use crate::ops::{About, Why};
 use crate::ports::{Clock, Timer};
 use crate::ship::{Verdict, as_of, judge, pack, retry_ms};
 use crate::store::{self, LogRow, Run, Shipment, Status, Store, Unshipped};
@@ -161,12 +162,8 @@ impl<P: Platform> Session<P> {
         let now = self.platform.ports().now_ms();
         let at = now.saturating_add_unsigned(wait_ms);
         state.retry.set(Some(Retry { at, wait_ms }));
-        let what = if full {
-            "durable store is full"
-        } else {
-            "ship failed"
-        };
-        self.log(what, &failure.to_string());
+        let about = if full { About::ShipFull } else { About::Ship };
+        self.log(about, Why::Store(failure));
     }
 
     async fn ship_pass(self: &Rc<Self>) -> Result<Pass, store::Error> {
@@ -353,12 +350,12 @@ impl<P: Platform> Session<P> {
 
     /// Another life of this session owns it: nothing more is written, and followers are cut.
     async fn replaced(self: &Rc<Self>) {
-        self.log("replaced", "another life of this session owns it");
+        self.log(About::Replaced, Why::OwnedElsewhere);
         if let Some(live) = self.live_drain() {
             live.stop(Stop::Replaced);
         }
         if let Err(failure) = self.forget_storage().await {
-            self.log("replaced", &failure.to_string());
+            self.log(About::Replaced, Why::Store(&failure));
         }
     }
 }

@@ -125,7 +125,7 @@ mod tests {
             Opening::Existing(turn) => format!("existing {turn}"),
             Opening::Create => "create".into(),
             Opening::CancelFirst(turn) => format!("cancel {turn}"),
-            Opening::Refuse(problem) => format!("{} {}", problem.status, problem.code),
+            Opening::Refuse(problem) => format!("{} {}", problem.status(), problem.code),
         };
         assert_eq!(brief, expected, "{asked:?} {facts:?}");
     }

@@ -6,6 +6,7 @@ use super::{Caller, Platform, Reply, Session};
 use crate::caps;
 use crate::ids::EventKey;
 use crate::log::Stop;
+use crate::ops::{About, Why};
 use crate::ports::Timer;
 use crate::store::{self, Cancel, Run, Status, Store};
 use crate::wire::problem::Problem;
@@ -185,7 +186,7 @@ impl<P: Platform> Session<P> {
             Some(live) => live.event(),
             None => {
                 if let Err(problem) = self.revive(session).await {
-                    self.log(run_id, problem.code);
+                    self.log(About::Run(run_id), Why::Code(problem.code));
                 }
             }
         }

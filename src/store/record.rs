@@ -411,6 +411,9 @@ pub struct StepFailure {
     pub run_attempt: u32,
     /// Stable, for policies and callers.
     pub code: String,
+    /// The code is its author's own, though one of ours has that name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub author: bool,
     /// For people.
     pub message: String,
     /// Unix ms.
@@ -466,6 +469,7 @@ mod tests {
         for detail in [
             "{}",
             r#"{"name":"a","inputHash":"h","deadline":5,"failures":[{"attempt":1,"runAttempt":2,"code":"c","message":"m","at":3,"retryAt":4}],"workspace":"w"}"#,
+            r#"{"failures":[{"attempt":1,"runAttempt":1,"code":"c","author":true,"message":"m","at":3}]}"#,
         ] {
             let read: StepDetail = serde_json::from_str(detail).unwrap();
             assert_eq!(serde_json::to_string(&read).unwrap(), detail);

@@ -183,8 +183,9 @@ async fn find<C: DurableContext, I: TaskInput>(
                 Tool::Calculator => Ok(calculated(&call.input)),
                 Tool::Search => {
                     let messages = input.messages().await;
-                    let messages = messages
-                        .map_err(|error| StepError::new(error.code(), "no messages to be had"))?;
+                    let messages = messages.map_err(|error| {
+                        StepError::new(error.code().as_str(), "no messages to be had")
+                    })?;
                     Ok(search(&call.input, &messages))
                 }
             }

@@ -6,12 +6,14 @@
 use super::{Ending, Loop, current_attempt};
 use crate::ids;
 use crate::log::{Ended, Shown, own_step, step_error};
+use crate::ops::Why;
 use crate::ports::Ports;
 use crate::store::{
     self, Attempt, Handle, RunState, Status, Step, Store, Transition, UpstreamCancel,
 };
 use crate::turn::Hooks;
 use crate::upstream::Upstream;
+use crate::wire::code::FailureCode;
 use crate::wire::line;
 
 impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
@@ -45,7 +47,7 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     pub(super) async fn restart(&mut self, attempt: u32, reason: &str) -> Result<(), store::Error> {
         // The old attempt's lines are its own row, so that its frame ids are not the new one's.
         self.flush().await?;
-        self.log(&Status::Running, reason);
+        self.log(Status::Running, Why::Restarted(reason));
         let now = self.now();
         let end = self.log.write(|log| {
             let seq = log.next_seq();
@@ -78,13 +80,18 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
 
     pub(super) async fn finish(&mut self, ending: Ending) -> Result<Status, store::Error> {
         let now = self.now();
+        let our_code;
         let (ended, stop_upstream) = match &ending {
             Ending::Completed => (Ended::Completed, false),
             Ending::Failed {
                 code,
                 message,
                 stop_upstream,
-            } => (Ended::Failed { code, message }, *stop_upstream),
+            } => {
+                our_code = FailureCode::Ours(*code);
+                let code = &our_code;
+                (Ended::Failed { code, message }, *stop_upstream)
+            }
             Ending::Cancelled { reason } => {
                 let reason = reason.as_deref();
                 (Ended::Cancelled { reason }, true)
@@ -93,7 +100,7 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         let status = ended.status();
         let session = &self.drain.run.session;
         self.log.write(|log| ended.write(log, session));
-        self.log(&status, ended.why());
+        self.log(status, ended.why());
         let text = self.text();
         let state = ended.state(&self.drain.run.state, &self.log.buffer(), text.len(), now);
         let steps = self.last_steps(&state, now);

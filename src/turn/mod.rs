@@ -21,11 +21,12 @@ pub(crate) use hooks::bounded;
 
 use crate::caps;
 use crate::ids;
-use crate::json;
 use crate::log::{Due, Live, Stop, Writer, at_once};
+use crate::ops::{Event, Why};
 use crate::ports::Ports;
 use crate::store::{self, LastError, Run, RunState, Status, Step, Store};
 use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
+use crate::wire::code::Code;
 use crate::wire::content::may_carry_text;
 use futures_util::future::{Either, select};
 use futures_util::stream::StreamExt;
@@ -136,10 +137,15 @@ fn hook_failed<P: Ports, H: Hooks>(
     ports: &P,
     hooks: &H,
     turn: &TurnIdentity,
-    hook: &str,
+    hook: &'static str,
     failure: &HookError,
 ) {
-    ports.log(&settle::failure_line(&turn.execution_id, hook, failure));
+    let told = Event::Hook {
+        run_id: &turn.execution_id,
+        hook,
+        words: &settle::words(failure),
+    };
+    ports.log(&told.to_string());
     hooks.log(turn, hook, failure);
 }
 
@@ -408,10 +414,12 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     /// Keeps what went wrong, for whoever looks at the run; written with the next transition.
     fn note(&mut self, fact: &Fact) {
         let (code, message) = match fact {
-            Fact::Refused(refusal) => ("upstream_unavailable", refusal.to_string()),
-            Fact::Cut | Fact::CutAfterProgress => ("upstream_unavailable", Cut::Broken.to_string()),
+            Fact::Refused(refusal) => (Code::UpstreamUnavailable, refusal.to_string()),
+            Fact::Cut | Fact::CutAfterProgress => {
+                (Code::UpstreamUnavailable, Cut::Broken.to_string())
+            }
             Fact::Silent => (
-                "upstream_unavailable",
+                Code::UpstreamUnavailable,
                 "the upstream fell silent".to_owned(),
             ),
             Fact::Accepted
@@ -431,26 +439,19 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
             | Fact::NotPersisted => return,
         };
         let at = self.now();
-        self.log(&self.drain.run.state.status, code);
+        self.log(self.drain.run.state.status, Why::Code(code));
         self.drain.run.state.last_error = Some(LastError {
-            code: code.to_owned(),
+            code: code.name().to_owned(),
             message,
             at,
         });
     }
 
-    /// One line for the operator: where the run stands and why, never content.
-    fn log(&self, to: &Status, why: &str) {
+    /// Tells the operator where the run stands, and why.
+    fn log(&self, to: Status, why: Why<'_>) {
         let run = &self.drain.run;
-        self.drain.ports.log(&format!(
-            r#"{{"run":{},"epoch":{},"attempt":{},"from":"{}","to":"{}","why":{}}}"#,
-            json::quote(&run.run_id),
-            run.epoch,
-            current_attempt(&run.state),
-            run.state.status.name(),
-            to.name(),
-            json::quote(why),
-        ));
+        let told = Event::Turn { run, to, why };
+        self.drain.ports.log(&told.to_string());
     }
 }
 

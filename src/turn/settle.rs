@@ -8,10 +8,10 @@ use super::budget::Backoff;
 use super::hooks::within;
 use super::{Fact, FinishedTurn, HookError, Hooks, Loop, current_attempt};
 use crate::caps;
-use crate::json;
 use crate::ports::Ports;
 use crate::store::{self, Step, StepDetail, StepFailure, Store};
 use crate::upstream::Upstream;
+use crate::wire::code::Code;
 use crate::wire::line;
 use futures_util::future::{Either, select};
 use std::pin::pin;
@@ -90,7 +90,7 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         let mut saving = match self.saving.take() {
             Some(saving) => {
                 let cut_short = HookError::new("its outcome is unknown");
-                self.again(saving, "interrupted", &cut_short).await?
+                self.again(saving, Code::Interrupted, &cut_short).await?
             }
             None => Some(self.begin_saving().await?),
         };
@@ -109,7 +109,7 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
                 }
                 Err(failure) => {
                     self.hook_failed("persist", &failure);
-                    saving = self.again(step, "failed", &failure).await?;
+                    saving = self.again(step, Code::Failed, &failure).await?;
                 }
             }
         }
@@ -145,7 +145,7 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
     async fn again(
         &mut self,
         mut step: Step,
-        code: &str,
+        code: Code,
         failure: &HookError,
     ) -> Result<Option<Step>, store::Error> {
         let now = self.now();
@@ -155,7 +155,8 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         step.detail.failures.push(StepFailure {
             attempt: step.attempts,
             run_attempt: current_attempt(&self.drain.run.state),
-            code: code.to_owned(),
+            code: code.name().to_owned(),
+            author: false,
             message: words(failure),
             at: now,
             retry_at: (!is_last).then(|| now.saturating_add_unsigned(wait_ms)),
@@ -203,23 +204,14 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         }
     }
 
-    fn hook_failed(&self, hook: &str, failure: &HookError) {
+    fn hook_failed(&self, hook: &'static str, failure: &HookError) {
         let drain = &self.drain;
         super::hook_failed(&drain.ports, &*drain.hooks, &self.turn, hook, failure);
     }
 }
 
 /// A hook's words, cut to what is kept of them.
-fn words(failure: &HookError) -> String {
+pub(super) fn words(failure: &HookError) -> String {
     let message = failure.message.chars();
     message.take(caps::HOOK_MESSAGE_CHARS).collect()
-}
-
-/// One line for the operator about a hook.
-pub(super) fn failure_line(run_id: &str, hook: &str, failure: &HookError) -> String {
-    format!(
-        r#"{{"run":{},"hook":"{hook}","why":{}}}"#,
-        json::quote(run_id),
-        json::quote(&words(failure)),
-    )
 }

@@ -8,6 +8,7 @@
 use super::budget::{Backoff, Limits};
 use crate::store::Attempt;
 use crate::upstream::{Capabilities, Refusal};
+use crate::wire::code::Code;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +90,8 @@ pub enum Ending {
     Completed,
     /// It failed.
     Failed {
-        /// A code of the protocol.
-        code: &'static str,
+        /// With what.
+        code: Code,
         /// For people.
         message: String,
         /// The upstream may still be at work and is to be told to stop.
@@ -138,26 +139,26 @@ impl TurnState {
             }
             Fact::Cut => self.on_cut(chance),
             Fact::Silent => self.on_silent(chance),
-            Fact::Protocol(message) => fail("upstream_protocol", message, true),
+            Fact::Protocol(message) => fail(Code::UpstreamProtocol, message, true),
             Fact::Conflict => fail(
-                "upstream_conflict",
+                Code::UpstreamConflict,
                 "the upstream runs another input under this execution id",
                 false,
             ),
             Fact::Completed | Fact::Drained => Action::Settle,
             Fact::Settled => Action::End(Ending::Completed),
             Fact::NotTransformed => fail(
-                "transform_failed",
+                Code::TransformFailed,
                 "the answer could not be made fit to show",
                 false,
             ),
-            Fact::NotPersisted => fail("persist_failed", "the answer could not be saved", false),
-            Fact::Failed(message) => fail("upstream_failed", message, false),
-            Fact::TimedOut => fail("turn_timeout", "the turn took too long", true),
-            Fact::TooLarge => fail("turn_too_large", "the turn's log is full", true),
+            Fact::NotPersisted => fail(Code::PersistFailed, "the answer could not be saved", false),
+            Fact::Failed(message) => fail(Code::UpstreamFailed, message, false),
+            Fact::TimedOut => fail(Code::TurnTimeout, "the turn took too long", true),
+            Fact::TooLarge => fail(Code::TurnTooLarge, "the turn's log is full", true),
             Fact::Cancelled(reason) => Action::End(Ending::Cancelled { reason }),
             Fact::InputLost => fail(
-                "internal",
+                Code::Internal,
                 "the messages this turn was accepted with are gone",
                 true,
             ),
@@ -199,7 +200,7 @@ impl TurnState {
             Refusal::Gone => self.restart("execution gone", 0, chance),
             Refusal::Conflict => self.on(Fact::Conflict, chance),
             Refusal::Rejected { status } => fail(
-                "upstream_rejected",
+                Code::UpstreamRejected,
                 format!("the upstream rejected the request with status {status}"),
                 false,
             ),
@@ -252,7 +253,7 @@ impl TurnState {
 
     fn unavailable(&self) -> Action {
         fail(
-            "upstream_unavailable",
+            Code::UpstreamUnavailable,
             format!(
                 "the upstream was not available (starts: {}, failures in a row: {})",
                 self.attempts, self.failures
@@ -262,7 +263,7 @@ impl TurnState {
     }
 }
 
-fn fail(code: &'static str, message: impl Into<String>, stop_upstream: bool) -> Action {
+fn fail(code: Code, message: impl Into<String>, stop_upstream: bool) -> Action {
     Action::End(Ending::Failed {
         code,
         message: message.into(),

@@ -42,7 +42,7 @@ mod tests {
         for cursor in ["", "1", "zz", "37 ", "+37", "ff", &long] {
             let problem = decode_cursor(cursor).unwrap_err();
             assert_eq!(
-                (problem.status, problem.code),
+                (problem.status(), problem.code.name()),
                 (400, "invalid_request"),
                 "{cursor}"
             );

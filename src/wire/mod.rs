@@ -8,6 +8,7 @@
 //! Owns the text of PROTOCOL §2 in both directions. It doesn't own stores, turns or HTTP types.
 //! Invariant: NDJSON and SSE add bytes around stored lines and change none within them.
 
+pub mod code;
 pub mod content;
 pub mod cursor;
 pub mod line;

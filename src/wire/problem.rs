@@ -1,12 +1,14 @@
 //! Refusals before the head of an answer: RFC 9457 problems.
 //!
-//! Owns every code that a client may branch on, with its status, whether asking again can help,
-//! and its headers. It doesn't own failures after the head was sent: those are lines. An object
-//! answers the Worker with [`Problem::status`], [`Problem::headers`] and [`Problem::to_json`],
-//! and the Worker passes that response on as it is, so nothing is ever read back or rewritten.
+//! Owns the words, headers and body of each refusal; its code, with status and whether asking again
+//! can help, is of the table in `code`. It doesn't own failures after the head was sent: those are
+//! lines. An object answers the Worker with [`Problem::status`], [`Problem::headers`] and
+//! [`Problem::to_json`], and the Worker passes that response on as it is, so nothing is ever read back
+//! or rewritten.
 //! Invariant: a detail names rules, limits and variables, never a value of the caller's request,
 //! a secret, or what belongs to another tenant.
 
+use super::code::{Code, HttpStatus};
 use crate::ids::InvalidId;
 use crate::json::push_quoted;
 use std::fmt::Write;
@@ -22,14 +24,10 @@ const RETRY_AFTER_S: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Problem {
-    /// The HTTP status.
-    pub status: u16,
-    /// Stable, snake_case; what programs branch on.
-    pub code: &'static str,
+    /// What programs branch on; status and retryable follow from it.
+    pub code: Code,
     /// For people.
     pub detail: String,
-    /// The same request may succeed later without anyone changing it or the configuration.
-    pub retryable: bool,
     /// Seconds to wait before asking again, where that is known.
     pub retry_after_s: Option<u32>,
     /// The path of what is in the way.
@@ -39,46 +37,53 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
+    fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
-            status,
             code,
             detail: detail.into(),
-            retryable: false,
             retry_after_s: None,
             location: None,
             allow: None,
         }
     }
 
-    fn unavailable(code: &'static str, detail: &str) -> Self {
+    fn unavailable(code: Code, detail: &str) -> Self {
         Self {
-            retryable: true,
             retry_after_s: Some(RETRY_AFTER_S),
-            ..Self::new(503, code, detail)
+            ..Self::new(code, detail)
         }
+    }
+
+    /// The HTTP status.
+    pub const fn status(&self) -> u16 {
+        self.code.status().number()
+    }
+
+    /// The same request may succeed later without anyone changing it or the configuration.
+    pub const fn is_retryable(&self) -> bool {
+        self.code.is_retryable()
     }
 
     /// An id, a body or a parameter breaks a rule; `detail` says which.
     pub fn invalid_request(detail: impl Into<String>) -> Self {
-        Self::new(400, "invalid_request", detail)
+        Self::new(Code::InvalidRequest, detail)
     }
 
     /// `after` lies beyond the last line of the log.
     pub fn cursor_out_of_range() -> Self {
         let detail = "`after` lies beyond the last line of this turn";
-        Self::new(400, "cursor_out_of_range", detail)
+        Self::new(Code::CursorOutOfRange, detail)
     }
 
     /// No credentials, or not valid ones; which of the two is not told.
     pub fn unauthorized() -> Self {
         let detail = "a valid `Authorization: Bearer` token is required";
-        Self::new(401, "unauthorized", detail)
+        Self::new(Code::Unauthorized, detail)
     }
 
     /// Absent, deleted, or another tenant's: the three must look alike.
     pub fn not_found() -> Self {
-        Self::new(404, "not_found", "there is no such resource")
+        Self::new(Code::NotFound, "there is no such resource")
     }
 
     /// The path exists, but not with this method. `allow` is the value of `Allow`.
@@ -86,8 +91,7 @@ impl Problem {
         Self {
             allow: Some(allow),
             ..Self::new(
-                405,
-                "method_not_allowed",
+                Code::MethodNotAllowed,
                 "this path does not have this method",
             )
         }
@@ -96,17 +100,15 @@ impl Problem {
     /// This turn, or this key, stands for another input already.
     pub fn manifest_mismatch() -> Self {
         let detail = "this turn index or idempotency key belongs to another request";
-        Self::new(409, "manifest_mismatch", detail)
+        Self::new(Code::ManifestMismatch, detail)
     }
 
     /// Another turn of the session runs; `location` is its stream.
     pub fn turn_in_progress(location: String) -> Self {
         Self {
-            retryable: true,
             location: Some(location),
             ..Self::new(
-                409,
-                "turn_in_progress",
+                Code::TurnInProgress,
                 "another turn of this session is running",
             )
         }
@@ -115,66 +117,68 @@ impl Problem {
     /// The index leaves a gap; `next` is the index that would not.
     pub fn turn_out_of_order(next: u64) -> Self {
         let detail = format!("the next turn of this session is {next}");
-        Self::new(409, "turn_out_of_order", detail)
+        Self::new(Code::TurnOutOfOrder, detail)
     }
 
     /// The turn is terminal and takes no new event.
     pub fn turn_finished() -> Self {
-        Self::new(409, "turn_finished", "this turn has ended")
+        Self::new(Code::TurnFinished, "this turn has ended")
     }
 
     /// Only a failed or cancelled turn can be run again.
     pub fn turn_not_retryable() -> Self {
         Self::new(
-            409,
-            "turn_not_retryable",
+            Code::TurnNotRetryable,
             "only a failed or cancelled turn can be run again",
         )
     }
 
     /// The turn is known, but its lines are past their retention.
     pub fn log_expired() -> Self {
-        Self::new(410, "log_expired", "the log of this turn has expired")
+        Self::new(Code::LogExpired, "the log of this turn has expired")
     }
 
     /// The body has more than `max_bytes`.
     pub fn payload_too_large(max_bytes: usize) -> Self {
         let detail = format!("the body has more than {max_bytes} bytes");
-        Self::new(413, "payload_too_large", detail)
+        Self::new(Code::PayloadTooLarge, detail)
     }
 
     /// The body is not declared as JSON in UTF-8.
     pub fn unsupported_media_type() -> Self {
         let detail = "the body must be `application/json` in UTF-8";
-        Self::new(415, "unsupported_media_type", detail)
+        Self::new(Code::UnsupportedMediaType, detail)
     }
 
     /// A fault of ours; what it was stands in the log, not here.
     pub fn internal() -> Self {
-        Self::new(500, "internal", "something went wrong here")
+        Self::new(Code::Internal, "something went wrong here")
     }
 
     /// The object was replaced under the request; a new stub reaches its successor.
     pub fn session_unavailable() -> Self {
         let detail = "the session is being moved; ask again";
-        Self::unavailable("session_unavailable", detail)
+        Self::unavailable(Code::SessionUnavailable, detail)
     }
 
     /// The durable store must be read for this request and can't be.
     pub fn store_unavailable() -> Self {
-        Self::unavailable("store_unavailable", "the store can't be reached; ask again")
+        Self::unavailable(
+            Code::StoreUnavailable,
+            "the store can't be reached; ask again",
+        )
     }
 
     /// Neither tokens are configured, nor is this a local host that needs none.
     pub fn auth_not_configured() -> Self {
         let detail = "API_TOKENS is not set, and AUTH_MODE=none is for loopback hosts only";
-        Self::new(503, "auth_not_configured", detail)
+        Self::new(Code::AuthNotConfigured, detail)
     }
 
     /// A variable is missing or can't be used; it is named, its value is not shown.
     pub fn misconfigured(variable: &str) -> Self {
         let detail = format!("the variable {variable} is missing or invalid");
-        Self::new(503, "misconfigured", detail)
+        Self::new(Code::Misconfigured, detail)
     }
 
     /// The headers of the answer, names in lower case.
@@ -183,7 +187,7 @@ impl Problem {
             ("content-type", CONTENT_TYPE.to_owned()),
             ("cache-control", "no-store, no-transform".to_owned()),
         ];
-        if self.status == 401 {
+        if self.code.status() == HttpStatus::Unauthorized {
             headers.push(("www-authenticate", "Bearer".to_owned()));
         }
         if let Some(seconds) = self.retry_after_s {
@@ -204,13 +208,18 @@ impl Problem {
     /// `code` tells problems apart.
     pub fn to_json(&self) -> String {
         let mut json = String::from(r#"{"type":"about:blank","title":"#);
-        push_quoted(&mut json, phrase(self.status));
-        write!(json, r#","status":{},"detail":"#, self.status).expect("a String takes every write");
+        push_quoted(&mut json, self.code.status().phrase());
+        write!(json, r#","status":{},"detail":"#, self.status())
+            .expect("a String takes every write");
         push_quoted(&mut json, &self.detail);
         json.push_str(r#","code":"#);
-        push_quoted(&mut json, self.code);
+        push_quoted(&mut json, self.code.name());
         json.push_str(r#","retryable":"#);
-        json.push_str(if self.retryable { "true}" } else { "false}" });
+        json.push_str(if self.is_retryable() {
+            "true}"
+        } else {
+            "false}"
+        });
         json
     }
 }
@@ -221,109 +230,50 @@ impl From<InvalidId> for Problem {
     }
 }
 
-/// The phrase of a status that a [`Problem`] can have.
-fn phrase(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        409 => "Conflict",
-        410 => "Gone",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        503 => "Service Unavailable",
-        _ => "Internal Server Error",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::code::Told;
     use super::*;
 
-    fn all() -> Vec<(Problem, u16, &'static str, bool)> {
+    /// One of each.
+    fn all() -> Vec<Problem> {
         vec![
-            (Problem::invalid_request("d"), 400, "invalid_request", false),
-            (
-                Problem::cursor_out_of_range(),
-                400,
-                "cursor_out_of_range",
-                false,
-            ),
-            (Problem::unauthorized(), 401, "unauthorized", false),
-            (Problem::not_found(), 404, "not_found", false),
-            (
-                Problem::method_not_allowed("GET"),
-                405,
-                "method_not_allowed",
-                false,
-            ),
-            (
-                Problem::manifest_mismatch(),
-                409,
-                "manifest_mismatch",
-                false,
-            ),
-            (
-                Problem::turn_in_progress("/x".into()),
-                409,
-                "turn_in_progress",
-                true,
-            ),
-            (
-                Problem::turn_out_of_order(4),
-                409,
-                "turn_out_of_order",
-                false,
-            ),
-            (Problem::turn_finished(), 409, "turn_finished", false),
-            (Problem::log_expired(), 410, "log_expired", false),
-            (
-                Problem::payload_too_large(1),
-                413,
-                "payload_too_large",
-                false,
-            ),
-            (
-                Problem::unsupported_media_type(),
-                415,
-                "unsupported_media_type",
-                false,
-            ),
-            (Problem::internal(), 500, "internal", false),
-            (
-                Problem::session_unavailable(),
-                503,
-                "session_unavailable",
-                true,
-            ),
-            (Problem::store_unavailable(), 503, "store_unavailable", true),
-            (
-                Problem::auth_not_configured(),
-                503,
-                "auth_not_configured",
-                false,
-            ),
-            (
-                Problem::misconfigured("UPSTREAM"),
-                503,
-                "misconfigured",
-                false,
-            ),
+            Problem::invalid_request("d"),
+            Problem::cursor_out_of_range(),
+            Problem::unauthorized(),
+            Problem::not_found(),
+            Problem::method_not_allowed("GET"),
+            Problem::manifest_mismatch(),
+            Problem::turn_in_progress("/x".into()),
+            Problem::turn_out_of_order(4),
+            Problem::turn_finished(),
+            Problem::turn_not_retryable(),
+            Problem::log_expired(),
+            Problem::payload_too_large(1),
+            Problem::unsupported_media_type(),
+            Problem::internal(),
+            Problem::session_unavailable(),
+            Problem::store_unavailable(),
+            Problem::auth_not_configured(),
+            Problem::misconfigured("UPSTREAM"),
         ]
     }
 
     #[test]
-    fn every_code_has_its_status_and_says_if_asking_again_helps() {
-        for (problem, status, code, retryable) in all() {
-            assert_eq!(
-                (problem.status, problem.code, problem.retryable),
-                (status, code, retryable)
-            );
+    fn every_refusal_of_the_table_is_here_and_no_other_code() {
+        let said: Vec<Code> = all().iter().map(|problem| problem.code).collect();
+        let refusals = Code::ALL.iter().copied();
+        let refusals = refusals.filter(|code| code.told().contains(&Told::Refusal));
+        assert_eq!(said, refusals.collect::<Vec<Code>>());
+    }
+
+    #[test]
+    fn whoever_is_told_to_ask_again_later_is_told_when() {
+        for problem in all() {
             assert_eq!(
                 problem.retry_after_s.is_some(),
-                status == 503 && retryable,
-                "{code}"
+                problem.status() == 503 && problem.is_retryable(),
+                "{problem}"
             );
         }
     }
@@ -334,16 +284,12 @@ mod tests {
             Problem::invalid_request("a \"quoted\" rule").to_json(),
             r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"a \"quoted\" rule","code":"invalid_request","retryable":false}"#
         );
-        for (problem, status, code, retryable) in all() {
+        for problem in all() {
             let body: serde_json::Value = serde_json::from_str(&problem.to_json()).unwrap();
-            assert_eq!(body["status"], status);
-            assert_eq!(body["code"], code);
-            assert_eq!(body["retryable"], retryable);
-            assert_eq!(
-                body["title"] == "Internal Server Error",
-                status == 500,
-                "{code}"
-            );
+            assert_eq!(body["status"], problem.status());
+            assert_eq!(body["code"], problem.code.name());
+            assert_eq!(body["retryable"], problem.is_retryable());
+            assert_eq!(body["title"], problem.code.status().phrase());
         }
     }
 
@@ -380,7 +326,7 @@ mod tests {
     #[test]
     fn a_bad_id_is_a_bad_request() {
         let problem = Problem::from(InvalidId::Empty);
-        assert_eq!((problem.status, problem.code), (400, "invalid_request"));
+        assert_eq!(problem.code, Code::InvalidRequest);
         assert_eq!(problem.detail, "an id must not be empty");
     }
 }

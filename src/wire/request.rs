@@ -348,7 +348,7 @@ mod tests {
 
     fn code<T: std::fmt::Debug>(result: Result<T, Problem>) -> (u16, &'static str) {
         let problem = result.unwrap_err();
-        (problem.status, problem.code)
+        (problem.status(), problem.code.name())
     }
 
     const INVALID: (u16, &str) = (400, "invalid_request");

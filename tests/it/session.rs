@@ -76,7 +76,7 @@ fn check(second: Submit, running: bool, expected: &str) {
         assert_eq!(asked.log(), first.log());
     }
     if let Some(Answer::Refused(problem)) = asked.answer()
-        && problem.code == "turn_in_progress"
+        && problem.code.name() == "turn_in_progress"
     {
         let running = Some("/v1/sessions/s/turns/0/stream");
         assert_eq!(problem.location.as_deref(), running);

@@ -223,7 +223,7 @@ fn what_is_refused_is_refused_before_there_is_an_answer() {
     };
     assert!((1..=caps::LEASE_MS).contains(&retry_after_ms));
     let problem = held.refused().expect("it was").problem();
-    assert!(problem.retryable && problem.retry_after_s.is_some_and(|s| s <= 30));
+    assert!(problem.is_retryable() && problem.retry_after_s.is_some_and(|s| s <= 30));
     assert_eq!(world.upstream.asked(), asked);
     assert_eq!(before.matches("FROM runs").count(), 1);
     world.settle();

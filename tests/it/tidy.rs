@@ -6,6 +6,7 @@
 //! Invariant: exceptions are lists in this file, an entry that is no longer needed fails, and so
 //! the lists only shrink.
 
+mod codes;
 mod references;
 
 use std::collections::BTreeSet;

@@ -10,7 +10,7 @@ use steadfast::caps;
 use steadfast::plain::{cancel_turn, run_supervised_turn};
 use steadfast::session::Command;
 use steadfast::store::{Driver, Statement};
-use steadfast::wire::request::Submit;
+use steadfast::wire::request::{IfRunning, Submit};
 
 const RUN: &str = "acme:s:0";
 
@@ -168,6 +168,21 @@ fn an_upstreams_answer_to_a_cancel_is_final_unless_it_asks_for_patience() {
             assert_eq!(told, vec![RUN; calls], "{home:?} {status}");
         }
     }
+}
+
+#[test]
+fn a_submit_that_is_refused_cancels_nothing() {
+    let scene = Scene::new(Home::Object);
+    let running = scene.submit(submit("hello"));
+    scene.world.run_for(200);
+    let refused = scene.submit(Submit {
+        model: Some("unheard-of".to_owned()),
+        if_running: IfRunning::Cancel,
+        ..submit("No, wait")
+    });
+    scene.world.settle();
+    assert_eq!(refused.brief(), "400 invalid_request");
+    assert!(running.body().contains("session.run.completed"));
 }
 
 #[test]

@@ -96,6 +96,7 @@ fn detail() -> StepDetail {
             attempt: 1,
             run_attempt: 1,
             code: "boom".to_owned(),
+            author: true,
             message: "it did \"not\" work".to_owned(),
             at: NOW + 1,
             retry_at: Some(NOW + 2),

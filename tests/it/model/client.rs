@@ -156,7 +156,7 @@ impl Client {
     pub async fn ask_object(self, session: Rc<Session<StagePlatform>>, caller: Caller) {
         let asking = Asking(self.clone());
         let stand = match session.handle(&caller, self.next_command()).await {
-            Err(problem) => Stand::Refused(problem.code.to_owned()),
+            Err(problem) => Stand::Refused(problem.code.to_string()),
             Ok(Reply::Json { .. } | Reply::NoContent) => Stand::Ended,
             Ok(Reply::Stream(streaming)) => {
                 let mut body = streaming.body;

@@ -15,11 +15,12 @@ use steadfast::run::{
     StepError, StepOptions, Stop, Waits, run_durable,
 };
 use steadfast::store::{Cancel, MemoryStore, Status, Store};
+use steadfast::wire::code::Code;
 
 fn code<T>(ended: Result<T, Error>) -> String {
     match ended {
         Ok(_) => "none".to_owned(),
-        Err(error) => error.code().to_owned(),
+        Err(error) => error.code().to_string(),
     }
 }
 
@@ -176,7 +177,7 @@ fn an_attempt_of_a_step_that_takes_too_long_fails_and_another_may_not() {
     let ended = run(&world, options(), async move |ctx| {
         let step = StepOptions::new("slow")
             .timeout_ms(1_000)
-            .retry(RetryPolicy::attempts(2).only(&["step_timeout"]));
+            .retry(RetryPolicy::attempts(2).only_ours(&[Code::StepTimeout]));
         let value = ctx
             .step(step, async |scope| {
                 noted.note("begins");

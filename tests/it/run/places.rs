@@ -66,7 +66,7 @@ fn positional_steps_beside_others_are_refused_in_every_life() {
             let in_branch = ctx.join(vec![branch]).await.remove(0);
             let nested = ctx
                 .step("d", async |_| match step(&ctx, "e").await {
-                    Err(error) => Ok(error.code().to_owned()),
+                    Err(error) => Ok(error.code().to_string()),
                     Ok(_) => Ok("none".to_owned()),
                 })
                 .await?;

@@ -11,6 +11,7 @@ use steadfast::run::{
     StepError, StepOptions, Stop, Workspace, WorkspaceError, run_durable_in,
 };
 use steadfast::store::Status;
+use steadfast::wire::code::Code;
 
 /// A workspace that can be told to fail, or to hang, in its checkpoints.
 #[derive(Clone, Default)]
@@ -185,7 +186,7 @@ fn a_workspace_that_can_not_be_entered_leaves_the_run_free_and_open() {
         space.trouble.set(trouble);
         let (_, outcome) = start(&world, &space, options(), body(&space, &done));
         let error = result(&outcome).expect_err("it can't be entered");
-        assert_eq!(error.code(), "workspace_failed");
+        assert_eq!(error.code(), Code::WorkspaceFailed.into());
         let run = stored(&world);
         assert_eq!((run.state.status, run.lease), (Status::Running, None));
         assert_eq!(done.all(), [] as [&str; 0]);
@@ -202,7 +203,7 @@ fn a_checkpoint_that_fails_is_its_steps_failure_and_is_kept() {
     space.trouble.set(Trouble::Checkpoint);
     let (_, outcome) = start(&world, &space, options(), body(&space, &done));
     let error = result(&outcome).expect_err("it can't be saved");
-    assert_eq!(error.code(), "workspace_failed");
+    assert_eq!(error.code(), Code::WorkspaceFailed.into());
     let steps = super::steps(&world);
     assert_eq!(steps[0].status, "failed");
     assert_eq!(steps[0].detail.failures[0].code, "workspace_failed");

@@ -145,7 +145,7 @@ impl People {
                 return accepted;
             }
             match answer {
-                Some(Answer::Refused(problem)) => self.check_refusal(problem.code),
+                Some(Answer::Refused(problem)) => self.check_refusal(problem.code.name()),
                 Some(Answer::Lines(_)) | None => {}
                 Some(other) => panic!("{other:?} answers a submit"),
             }
@@ -210,7 +210,7 @@ impl People {
                         "store_unavailable",
                         "not_found",
                     ];
-                    assert!(known.contains(&problem.code), "I8: {}", problem.code);
+                    assert!(known.contains(&problem.code.name()), "I8: {}", problem.code);
                 }
                 None => {}
                 Some(other) => panic!("I8: another body was answered: {other:?}"),
@@ -249,7 +249,7 @@ impl People {
                         return;
                     }
                 }
-                Some(Answer::Refused(problem)) => match problem.code {
+                Some(Answer::Refused(problem)) => match problem.code.name() {
                     "session_unavailable" | "store_unavailable" => {}
                     // Storage that was lost had lines which D1 has not yet.
                     "cursor_out_of_range" | "not_found" if self.chance.has(Site::StorageLost) => {
@@ -371,7 +371,11 @@ impl People {
                     "store_unavailable",
                     "not_found",
                 ];
-                assert!(known.contains(&problem.code), "a viewer: {}", problem.code);
+                assert!(
+                    known.contains(&problem.code.name()),
+                    "a viewer: {}",
+                    problem.code
+                );
             }
             Some(other) => panic!("{other:?} answers a follow"),
         }
@@ -403,10 +407,14 @@ impl People {
                         this.note_race(&body);
                         return;
                     }
-                    Some(Answer::Refused(problem)) if problem.code == "not_found" => return,
+                    Some(Answer::Refused(problem)) if problem.code.name() == "not_found" => return,
                     Some(Answer::Refused(problem)) => {
                         let known = ["session_unavailable", "store_unavailable"];
-                        assert!(known.contains(&problem.code), "a cancel: {}", problem.code);
+                        assert!(
+                            known.contains(&problem.code.name()),
+                            "a cancel: {}",
+                            problem.code
+                        );
                     }
                     Some(other) => panic!("{other:?} answers a cancel"),
                     None => {}
@@ -456,10 +464,14 @@ impl People {
                 Some(Answer::Refused(problem)) => {
                     let known = ["session_unavailable", "store_unavailable"];
                     let is_over = ["turn_finished", "not_found"];
-                    if is_over.contains(&problem.code) {
+                    if is_over.contains(&problem.code.name()) {
                         return;
                     }
-                    assert!(known.contains(&problem.code), "an event: {}", problem.code);
+                    assert!(
+                        known.contains(&problem.code.name()),
+                        "an event: {}",
+                        problem.code
+                    );
                 }
                 Some(other) => panic!("{other:?} answers an event"),
                 None => {}
@@ -477,10 +489,14 @@ impl People {
             self.chance.note(|| format!("delete: {}", client.brief()));
             match answer {
                 Some(Answer::Json(202, _)) => return,
-                Some(Answer::Refused(problem)) if problem.code == "not_found" => return,
+                Some(Answer::Refused(problem)) if problem.code.name() == "not_found" => return,
                 Some(Answer::Refused(problem)) => {
                     let known = ["session_unavailable", "store_unavailable"];
-                    assert!(known.contains(&problem.code), "a delete: {}", problem.code);
+                    assert!(
+                        known.contains(&problem.code.name()),
+                        "a delete: {}",
+                        problem.code
+                    );
                 }
                 Some(Answer::NoContent | Answer::Json(..)) => return,
                 Some(other @ Answer::Lines(_)) => panic!("{other:?} answers a delete"),

@@ -186,7 +186,7 @@ impl Client {
             Some(Answer::Lines(Some(mode))) => mode.name().to_owned(),
             Some(Answer::Json(status, _)) => status.to_string(),
             Some(Answer::NoContent) => "204".to_owned(),
-            Some(Answer::Refused(problem)) => format!("{} {}", problem.status, problem.code),
+            Some(Answer::Refused(problem)) => format!("{} {}", problem.status(), problem.code),
         }
     }
 

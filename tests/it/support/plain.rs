@@ -130,7 +130,7 @@ impl Reading {
     pub fn brief(&self) -> String {
         match (self.0.mode.get(), &*self.0.refused.borrow()) {
             (Some(mode), _) => mode.name().to_owned(),
-            (None, Some(TurnRefused::Rule(problem))) => problem.code.to_owned(),
+            (None, Some(TurnRefused::Rule(problem))) => problem.code.to_string(),
             (None, Some(TurnRefused::LeaseHeld { .. })) => "lease_held".to_owned(),
             (None, Some(TurnRefused::Store(failure))) => failure.to_string(),
             (None, None) => "none".to_owned(),

@@ -76,6 +76,7 @@ fn step(now: i64, chance: &mut Chance) -> Step {
         attempt: u32::from(number) + 1,
         run_attempt: 1,
         code: "boom".to_owned(),
+        author: number == 1,
         message: "it did not work".to_owned(),
         at: now,
         retry_at: chance.maybe(|_| now),
