@@ -84,20 +84,6 @@ pub(crate) fn next_session(
     }
 }
 
-/// The user's message of a turn.
-pub(crate) async fn message_of<S: Store>(
-    store: &S,
-    session_key: &str,
-    turn: u64,
-) -> Result<Option<String>, store::Error> {
-    let before = turn.checked_sub(1).map(|turn| (turn, Role::Assistant));
-    let messages = store.messages(session_key, before, 1).await?;
-    let own = messages
-        .into_iter()
-        .find(|message| message.turn_index == turn && message.role == Role::User);
-    Ok(own.map(|message| message.content))
-}
-
 /// A turn about to be accepted.
 pub(crate) struct Accepting<'a> {
     /// Whose it is.

@@ -4,7 +4,6 @@
 //! Owns those shapes, the history window, and the request they make for the upstream.
 //! Invariant: the same run always makes the same request, whatever the configuration says by then.
 
-use super::acceptance::message_of;
 use crate::config::{Resolved, TurnConfig};
 use crate::store::{self, Message, Role, Run, Store};
 use crate::turn::{Limits, Settings};
@@ -59,6 +58,20 @@ pub(crate) struct Window {
     pub to_turn: Option<u64>,
     /// Hex SHA-256 over roles and contents.
     pub hash: String,
+}
+
+/// The user's message of a turn.
+pub(crate) async fn message_of<S: Store>(
+    store: &S,
+    session_key: &str,
+    turn: u64,
+) -> Result<Option<String>, store::Error> {
+    let before = turn.checked_sub(1).map(|turn| (turn, Role::Assistant));
+    let messages = store.messages(session_key, before, 1).await?;
+    let own = messages
+        .into_iter()
+        .find(|message| message.turn_index == turn && message.role == Role::User);
+    Ok(own.map(|message| message.content))
 }
 
 /// The messages before a turn that its upstream is told, oldest first.

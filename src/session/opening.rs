@@ -6,8 +6,8 @@
 //! behind [`Opener`]. Invariant: whatever is refused is refused here, before there is an answer.
 
 use super::Caller;
-use super::acceptance::{Accepting, facts, message_of, next_session};
-use super::accepted::{Window, history};
+use super::acceptance::{Accepting, facts, next_session};
+use super::accepted::{Window, history, message_of};
 use super::location;
 use super::state::{Asked, Opening, decide};
 use crate::config::TurnConfig;
