@@ -1,8 +1,8 @@
-//! Identifiers: their forms, and how they join into run and execution ids.
+//! Identifiers: their forms, how they join into run and execution ids, and how those come apart.
 //!
-//! Owns the rules of PROTOCOL §1. It doesn't own where an id comes from: a tenant is
-//! taken from credentials (`config`), a session from the path (`cloudflare`).
-//! Invariant: a value of one of these types has been checked, holds no colon unless it
+//! Owns the rules of PROTOCOL §1, and the colon between the parts: no other code but SQL knows it.
+//! It doesn't own where an id comes from: a tenant is taken from credentials, a session from the
+//! path. Invariant: a value of one of these types has been checked, holds no colon unless it
 //! is an [`EventKey`], and stands in a URL path as itself.
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub enum InvalidId {
     /// The form of a turn's run id, which only its session gives.
     #[error("an id must not have the form of a turn's, `<tenant>:<session>:<number>`")]
     TurnForm,
+    /// Not the form of a turn's run id.
+    #[error("a turn's run id is `[<project>:]<tenant>:<session>:<number>`")]
+    NotATurn,
     /// `.` or `..`: URL parsers remove them from a path, and the request would name something else.
     #[error("an id must not be `.` or `..`")]
     DotSegment,
@@ -165,6 +168,65 @@ pub fn run_id(session_key: &str, turn_index: u64) -> String {
     format!("{session_key}:{turn_index}")
 }
 
+/// The session's key in a turn's run id, which is the id without its turn.
+pub fn session_key_of(run_id: &str) -> &str {
+    run_id.rsplit_once(':').map_or(run_id, |(key, _)| key)
+}
+
+/// What the run ids of a project's turns begin with; nothing where no project is configured.
+pub fn project_prefix(project: Option<&ProjectId>) -> String {
+    project.map_or_else(String::new, |project| format!("{project}:"))
+}
+
+/// What the run ids of a tenant's turns begin with, within its project.
+pub fn tenant_prefix(project: Option<&ProjectId>, tenant: &TenantId) -> String {
+    format!("{}{tenant}:", project_prefix(project))
+}
+
+/// Between these two texts lie the run ids of a session's turns: `;` is the character behind `:`.
+pub fn run_id_bounds(session_key: &str) -> [String; 2] {
+    [format!("{session_key}:"), format!("{session_key};")]
+}
+
+/// The parts of a turn's run id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnId {
+    /// Where the deployment has one.
+    pub project: Option<ProjectId>,
+    /// Whose turn it is.
+    pub tenant: TenantId,
+    /// The conversation.
+    pub session: SessionId,
+    /// Its place there.
+    pub turn_index: u64,
+}
+
+impl TurnId {
+    /// Takes a turn's run id apart.
+    ///
+    /// # Errors
+    /// [`InvalidId::NotATurn`] for another form, else what its part's own type refuses.
+    pub fn parse(run_id: &str) -> Result<Self, InvalidId> {
+        let parts: Vec<&str> = run_id.split(':').collect();
+        let (project, tenant, session, turn) = match *parts.as_slice() {
+            [tenant, session, turn] => (None, tenant, session, turn),
+            [project, tenant, session, turn] => (Some(project), tenant, session, turn),
+            _ => return Err(InvalidId::NotATurn),
+        };
+        let turn_index: u64 = turn.parse().map_err(|_| InvalidId::NotATurn)?;
+        // `parse` also reads `+7` and `007`, which no turn is called.
+        if turn_index.to_string() != turn {
+            return Err(InvalidId::NotATurn);
+        }
+        Ok(TurnId {
+            project: project.map(ProjectId::parse).transpose()?,
+            tenant: TenantId::parse(tenant)?,
+            session: SessionId::parse(session)?,
+            turn_index,
+        })
+    }
+}
+
 /// The execution id of a session's turn: what a retry asks the same upstream under.
 ///
 /// It names the tenant, so that the same session, turn and message of two tenants are two executions;
@@ -292,6 +354,46 @@ mod tests {
     }
 
     #[test]
+    fn a_turns_run_id_comes_apart_into_what_it_was_joined_of() {
+        let parts = |run_id: &str| {
+            let turn = TurnId::parse(run_id)?;
+            let project = turn.project.map_or_else(String::new, String::from);
+            let (tenant, session) = (turn.tenant.to_string(), turn.session.to_string());
+            Ok([project, tenant, session, turn.turn_index.to_string()])
+        };
+        let cases: [(&str, Result<[&str; 4], InvalidId>); 12] = [
+            ("acme:s1:0", Ok(["", "acme", "s1", "0"])),
+            ("eu:acme:s1:12", Ok(["eu", "acme", "s1", "12"])),
+            ("1:2:3", Ok(["", "1", "2", "3"])),
+            ("1:2:3:4", Ok(["1", "2", "3", "4"])),
+            ("ship-order:42", Err(InvalidId::NotATurn)),
+            ("a:b:c:d:5", Err(InvalidId::NotATurn)),
+            ("", Err(InvalidId::NotATurn)),
+            ("acme:s1:", Err(InvalidId::NotATurn)),
+            ("acme:s1:+1", Err(InvalidId::NotATurn)),
+            ("acme:s1:01", Err(InvalidId::NotATurn)),
+            ("acme::0", Err(InvalidId::Empty)),
+            (":acme:s1:0", Err(InvalidId::Empty)),
+        ];
+        for (run_id, expected) in cases {
+            let expected = expected.map(|parts| parts.map(str::to_owned));
+            assert_eq!(parts(run_id), expected, "{run_id}");
+        }
+    }
+
+    #[test]
+    fn run_ids_are_found_by_what_they_begin_with() {
+        let eu = ProjectId::parse("eu").unwrap();
+        let tenant = TenantId::parse("acme").unwrap();
+        assert_eq!(project_prefix(None), "");
+        assert_eq!(project_prefix(Some(&eu)), "eu:");
+        assert_eq!(tenant_prefix(None, &tenant), "acme:");
+        assert_eq!(tenant_prefix(Some(&eu), &tenant), "eu:acme:");
+        assert_eq!(session_key_of("eu:acme:s1:12"), "eu:acme:s1");
+        assert_eq!(session_key_of("r"), "r");
+    }
+
+    #[test]
     fn another_tenants_turn_is_another_execution() {
         let session = SessionId::parse("s1").unwrap();
         let [ours, theirs] = ["acme", "evil"].map(|tenant| {
@@ -318,6 +420,19 @@ mod tests {
                 derive_execution_id(project.as_ref(), tenant, session, *index)
             };
             prop_assert_eq!(one == other, id(&one) == id(&other));
+        }
+
+        #[test]
+        fn a_turn_is_read_back_from_its_run_id((project, tenant, session, index) in turn()) {
+            let key = session_key(project.as_ref(), &tenant, &session);
+            let id = run_id(&key, index);
+            let [above, below] = run_id_bounds(&key);
+            prop_assert!(above < id && id < below);
+            prop_assert!(id.starts_with(&tenant_prefix(project.as_ref(), &tenant)));
+            prop_assert!(id.starts_with(&project_prefix(project.as_ref())));
+            prop_assert_eq!(session_key_of(&id), key);
+            let turn = TurnId { project, tenant, session, turn_index: index };
+            prop_assert_eq!(TurnId::parse(&id), Ok(turn));
         }
     }
 

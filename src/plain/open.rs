@@ -11,7 +11,7 @@ use crate::log::Live;
 use crate::ops::Why;
 use crate::ports::Ports;
 use crate::run::{Acquired, LeaseTerms};
-use crate::session::{Kept, Mode, Opener, Window, ask, location, open, session_key_of, settings};
+use crate::session::{Kept, Mode, Opener, Window, ask, location, open, settings};
 use crate::store::{self, Begin, Begun, Corrupt, Fence, Lease, LogHome, Policy, Run, Store};
 use crate::turn::{Drain, Hooks};
 use crate::upstream::Upstream;
@@ -242,7 +242,7 @@ impl<P: Ports, S: Store + Clone + 'static> Desk<'_, P, S> {
             column: 8,
             key: run.run_id.clone(),
         })?;
-        let session_key = session_key_of(&run);
+        let session_key = ids::session_key_of(&run.run_id).to_owned();
         let model = target.model.as_deref();
         let ask = ask(
             self.store,

@@ -137,7 +137,7 @@ impl<P: Platform> Session<P> {
         live: Rc<Live>,
         accepted_here: bool,
     ) -> Result<(), store::Error> {
-        let session_key = session_key_of(&run);
+        let session_key = ids::session_key_of(&run.run_id).to_owned();
         let target: Target = serde_json::from_str(&run.upstream).map_err(|_| {
             store::Error::Corrupt(store::Corrupt {
                 table: "runs",
@@ -377,11 +377,4 @@ impl<P: Platform> Session<P> {
         }
         Ok(set?)
     }
-}
-
-/// A run's id without its turn is its session's key.
-pub(crate) fn session_key_of(run: &Run) -> String {
-    run.run_id
-        .rsplit_once(':')
-        .map_or_else(|| run.run_id.clone(), |(key, _)| key.to_owned())
 }

@@ -33,7 +33,6 @@ pub use state::{Asked, Facts as OpenFacts, Known, Opening, decide};
 pub use sweep::{list_runs, sweep};
 
 pub(crate) use accepted::{Window, ask, settings};
-pub(crate) use drains::session_key_of;
 pub(crate) use opening::{Kept, Opener, open};
 
 use crate::config::ObjectConfig;

@@ -5,15 +5,10 @@
 
 use super::read::{list, run_view};
 use crate::caps;
-use crate::ids::{ProjectId, TenantId};
+use crate::ids::{self, ProjectId, TenantId};
 use crate::store::{self, Driver, DueRun, RunFilter, SqlStore};
 use crate::wire::cursor::decode_cursor;
 use crate::wire::problem::Problem;
-
-/// What run ids of a project begin with.
-fn prefix(project: Option<&ProjectId>) -> String {
-    project.map_or_else(String::new, |project| format!("{project}:"))
-}
 
 /// Expires old lines, then says which runs of the project must be poked. `now` is Unix ms.
 ///
@@ -36,7 +31,7 @@ pub async fn sweep<D: Driver>(
     }
     let before = now.saturating_sub_unsigned(caps::SWEEP_AFTER_MS);
     durable
-        .due_runs(&prefix(project), before, caps::SWEEP_RUNS)
+        .due_runs(&ids::project_prefix(project), before, caps::SWEEP_RUNS)
         .await
 }
 
@@ -61,7 +56,7 @@ pub async fn list_runs<D: Driver>(
     let runs = durable
         .list_runs(
             tenant.as_str(),
-            &format!("{}{tenant}:", prefix(project)),
+            &ids::tenant_prefix(project, tenant),
             &filter,
             limit,
         )

@@ -1,6 +1,7 @@
 //! Records to parameters: the counterpart of `decode.rs`, in the column orders of `sql.rs`.
 
 use super::{EventRecord, LogRow, Message, Run, Session, Step, StepDetail, Value};
+use crate::ids;
 use serde::Serialize;
 
 /// Our own records always serialise: their maps have string keys and no floats.
@@ -98,12 +99,9 @@ pub(super) fn detail(step: &Step) -> Value {
     optional_json((step.detail != StepDetail::default()).then_some(&step.detail))
 }
 
-/// The bounds of a session's run ids: `;` is the character behind `:`.
+/// The bounds of a session's run ids.
 pub(super) fn run_id_bounds(session_key: &str) -> [Value; 2] {
-    [
-        Value::Text(format!("{session_key}:")),
-        Value::Text(format!("{session_key};")),
-    ]
+    ids::run_id_bounds(session_key).map(Value::Text)
 }
 
 /// In the order of `sql::log_columns`.
