@@ -18,6 +18,8 @@
 
 pub mod wire;
 
+pub mod api;
+
 pub mod session;
 
 pub mod plain;

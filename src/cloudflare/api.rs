@@ -1,18 +1,17 @@
-//! The HTTP API: the way of a request to its object.
+//! The HTTP API on this platform: the way of a request to whoever answers it.
 //!
-//! Owns who is calling, which command it is, which object is asked, and what is answered without
-//! one. Invariant: nothing is parsed, stored or revealed before the caller is known.
+//! Owns the performing: which request it is and who may send it is `api/`, and a session's answer is
+//! its object's. Invariant: nothing is parsed, stored or revealed before the caller is known.
 
 use super::d1::D1;
-use super::platform::var;
 use super::ports::{now_ms, random};
-use super::router::{Resource, Route, route};
-use super::{body, request, stub};
-use crate::config::{AuthConfig, CorsConfig, Identity, read_project};
-use crate::session::{Caller, Command, list_runs};
-use crate::store::{Section, SqlStore, Status, Store, version};
+use super::request::{Received, header};
+use super::{body, isolate, stub};
+use crate::api::{self, Asked, Caller, Command, TenantRuns};
+use crate::config::IsolateConfig;
+use crate::session::list_runs;
+use crate::store::{Section, SqlStore, Store, version};
 use crate::wire::problem::Problem;
-use crate::wire::request as parse;
 use worker::{Env, Method, Request, Response, Result};
 
 /// Answers a request to the HTTP API, whole: CORS, credentials, every path, and a problem for what is
@@ -22,40 +21,43 @@ use worker::{Env, Method, Request, Response, Result};
 /// # Errors
 /// What the platform throws while an answer is put together; refusals are answers.
 pub async fn handle(mut request: Request, env: &Env) -> Result<Response> {
-    let origin = request::header(&request, "origin");
-    let cors = match CorsConfig::read(&|name| var(env, name)) {
+    let config = isolate::config(env);
+    let origin = header(&request, "origin");
+    let cors = match &config.cors {
         Ok(cors) => cors,
-        Err(problem) => return body::refusal(&problem),
+        Err(problem) => return body::refusal(problem),
     };
     if request.method() == Method::Options {
         let answer = Response::empty()?.with_status(204);
         return body::with_headers(answer, &cors.preflight_headers(origin.as_deref()));
     }
-    let answer = match answer(&mut request, env).await {
+    let answer = match answer(&mut request, env, &config).await {
         Ok(answer) => answer,
         Err(problem) => body::refusal(&problem)?,
     };
     body::with_headers(answer, &cors.headers(origin.as_deref()))
 }
 
-async fn answer(request: &mut Request, env: &Env) -> std::result::Result<Response, Problem> {
+async fn answer(
+    request: &mut Request,
+    env: &Env,
+    config: &IsolateConfig,
+) -> std::result::Result<Response, Problem> {
     let broken = |_| Problem::internal();
-    let vars = |name: &str| var(env, name);
-    if request.path() == "/healthz" {
-        route(&request.method(), "/healthz")?;
-        return body::json(200, &health()).map_err(broken);
+    let mut request = Received::new(request)?;
+    #[cfg(feature = "faults")]
+    if let Some(session) = super::faults::session_of(&request) {
+        let caller = api::caller(config, &request, &session)?;
+        return super::faults::forward(&mut request, env, &caller).await;
     }
-    let url = request::address(request)?;
-    let authorization = request::header(request, "authorization");
-    let identity =
-        AuthConfig::read(&vars)?.authenticate(&url.hostname(), authorization.as_deref())?;
-    let route = route(&request.method(), &url.pathname())?;
-    if route.resource == Resource::Runs {
-        let runs = runs(request, env, &identity).await?;
-        return body::json(200, &runs).map_err(broken);
+    match api::ask(config, &mut request).await? {
+        Asked::Health => body::json(200, &health()).map_err(broken),
+        Asked::Runs(asked) => body::json(200, &runs(env, asked).await?).map_err(broken),
+        Asked::Session(caller, mut command) => {
+            command.make_repeatable(random);
+            stub::ask(env, caller, command).await
+        }
     }
-    let caller = caller(env, identity, &route)?;
-    ask(request, env, &route, caller).await
 }
 
 /// Who asks, by the credentials, and for what, by the API's paths: for a Worker that answers without
@@ -68,22 +70,11 @@ pub async fn command(
     request: &mut Request,
     env: &Env,
 ) -> std::result::Result<(Caller, Command), Problem> {
-    let url = request::address(request)?;
-    let authorization = request::header(request, "authorization");
-    let identity = AuthConfig::read(&|name| var(env, name))?
-        .authenticate(&url.hostname(), authorization.as_deref())?;
-    let route = route(&request.method(), &url.pathname())?;
-    let caller = caller(env, identity, &route)?;
-    Ok((caller, request::command(request, &route).await?))
-}
-
-fn caller(env: &Env, identity: Identity, route: &Route) -> std::result::Result<Caller, Problem> {
-    Ok(Caller {
-        project: read_project(&|name| var(env, name))?,
-        tenant: identity.tenant,
-        user: identity.user,
-        session: parse::parse_session(route.session.as_deref().unwrap_or_default())?,
-    })
+    let mut request = Received::new(request)?;
+    match api::ask(&isolate::config(env), &mut request).await? {
+        Asked::Session(caller, command) => Ok((caller, command)),
+        Asked::Health | Asked::Runs(_) => Err(Problem::not_found()),
+    }
 }
 
 fn health() -> String {
@@ -94,55 +85,9 @@ fn health() -> String {
     )
 }
 
-/// Asks the session's object.
-async fn ask(
-    request: &mut Request,
-    env: &Env,
-    route: &Route,
-    caller: Caller,
-) -> std::result::Result<Response, Problem> {
-    #[cfg(feature = "faults")]
-    if route.resource == Resource::Faults {
-        return super::faults::forward(request, env, &caller).await;
-    }
-    let mut command = request::command(request, route).await?;
-    if let Command::Submit(submit, _) = &mut command
-        && submit.key.is_none()
-        && submit.turn_index.is_none()
-    {
-        // With a key of its own the submit can be sent twice.
-        submit.key = Some(format!("steadfast-{:032x}", random()));
-    }
-    stub::ask(env, caller, command).await
-}
-
-async fn runs(
-    request: &Request,
-    env: &Env,
-    identity: &Identity,
-) -> std::result::Result<String, Problem> {
-    let query = request::query(request)?;
-    let limit = parse::parse_limit(query.get("limit").map(String::as_str))?;
-    let status = match query.get("status") {
-        None => None,
-        Some(name) => Some(
-            Status::parse(name)
-                .ok_or_else(|| Problem::invalid_request("`status` must be a run's status"))?,
-        ),
-    };
-    let session = query.get("session");
-    let session = session.map(|text| parse::parse_session(text)).transpose()?;
+async fn runs(env: &Env, asked: TenantRuns) -> std::result::Result<String, Problem> {
     let durable = SqlStore::new(D1::new(env), Section::D1);
     let migrated = durable.migrate(now_ms()).await;
     migrated.map_err(|_| Problem::store_unavailable())?;
-    list_runs(
-        &durable,
-        read_project(&|name| var(env, name))?.as_ref(),
-        &identity.tenant,
-        status,
-        session.map(|session| session.as_str().to_owned()),
-        limit,
-        query.get("cursor").map(String::as_str),
-    )
-    .await
+    list_runs(&durable, &asked).await
 }

@@ -6,14 +6,17 @@ use super::d1::D1;
 use super::object_sqlite::ObjectSqlite;
 use super::platform::WorkerPlatform;
 use super::ports::now_ms;
+use super::request::Received;
 use super::stub::SESSIONS_BINDING;
 use super::{body, js};
-use crate::session::{App, Caller, Platform, Session};
+use crate::api::{Caller, Incoming};
+use crate::session::{App, Platform, Session};
 use crate::store::conformance;
 use crate::store::{Driver, DriverError, Outcome, Section, SqlStore, Statement, Store};
 use crate::wire::problem::Problem;
 use serde::Deserialize;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
@@ -113,14 +116,20 @@ struct Hook {
     d1: Option<Fault>,
 }
 
+/// The session of a path `/__faults/{session}`.
+pub fn session_of(request: &Received<'_>) -> Option<String> {
+    let path = request.path();
+    path.strip_prefix("/__faults/").map(str::to_owned)
+}
+
 /// Passes a hook on to the session's object, as it came.
 pub async fn forward(
-    request: &mut Request,
+    request: &mut Received<'_>,
     env: &Env,
     caller: &Caller,
 ) -> std::result::Result<Response, Problem> {
     let unavailable = |_| Problem::session_unavailable();
-    let query = super::request::address(request)?.search();
+    let query = request.search();
     let text = request.text().await.map_err(unavailable)?;
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
@@ -140,7 +149,10 @@ pub async fn fetch<A: App>(
     session: &Rc<Session<WorkerPlatform<A>>>,
     mut request: Request,
 ) -> Result<Response> {
-    let query = super::request::query(&request).map_err(|problem| problem.detail)?;
+    let query: BTreeMap<String, String> = {
+        let received = Received::new(&mut request).map_err(|problem| problem.detail)?;
+        received.query().into_iter().collect()
+    };
     if let Some(store) = query.get("store") {
         return match (query.get("seed"), query.get("operations")) {
             (Some(seed), Some(operations)) => compare(session, store, seed, operations).await,

@@ -24,6 +24,7 @@ mod d1;
 mod demo_object;
 #[cfg(feature = "faults")]
 mod faults;
+mod isolate;
 mod js;
 mod line_source;
 mod object_sqlite;
@@ -31,7 +32,6 @@ mod plain;
 mod platform;
 mod ports;
 mod request;
-mod router;
 mod session_object;
 mod stub;
 mod sweep;

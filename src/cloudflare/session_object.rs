@@ -6,10 +6,9 @@
 
 use super::line_source::Served;
 use super::platform::WorkerPlatform;
-use super::stub::Envelope;
 use super::{body, js};
+use crate::api::Envelope;
 use crate::session::{App, Session};
-use crate::wire::problem::Problem;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
@@ -41,8 +40,9 @@ impl<A: App> SessionHost<A> {
         if request.path().starts_with("/__faults") {
             return super::faults::fetch(&self.session, request).await;
         }
-        let Ok(envelope) = serde_json::from_str::<Envelope>(&request.text().await?) else {
-            return body::refusal(&Problem::internal());
+        let envelope = match Envelope::read(&request.text().await?) {
+            Ok(envelope) => envelope,
+            Err(problem) => return body::refusal(&problem),
         };
         #[cfg(feature = "faults")]
         super::faults::before_answer(&self.session).await;

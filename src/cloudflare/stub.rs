@@ -1,29 +1,17 @@
-//! How the Worker asks a session's object.
+//! How the Worker reaches a session's object.
 //!
-//! Owns the envelope between the two: a command with its caller, built anew by the Worker, so that
-//! no header of a client says whose session it is. Invariant: a command is sent twice only when what
-//! the first one did is found, and not done again.
+//! Owns the sending. What is sent, and when a second time, is `api/`.
 
 use super::js;
+use crate::api::{Caller, Command, Envelope, deliver};
 use crate::ops::{About, Event, Why};
-use crate::session::{Caller, Command};
 use crate::wire::problem::Problem;
-use serde::{Deserialize, Serialize};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};
 
 /// The binding of the session objects' namespace.
 pub const SESSIONS_BINDING: &str = "SESSIONS";
 
-/// What a Worker sends to a session's object.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Envelope {
-    /// Whose session it is, by the caller's credentials.
-    pub caller: Caller,
-    /// What is asked of it.
-    pub command: Command,
-}
-
-/// Asks the caller's session, a second time when its object was reset before it answered.
+/// Asks the caller's session.
 ///
 /// # Errors
 /// `session_unavailable` when no object answers.
@@ -32,19 +20,12 @@ pub async fn ask(
     caller: Caller,
     command: Command,
 ) -> std::result::Result<Response, Problem> {
-    let repeatable = command.is_repeatable();
+    let is_repeatable = command.is_repeatable();
     let object = caller.session_key();
-    let Ok(envelope) = serde_json::to_string(&Envelope { caller, command }) else {
-        return Err(Problem::internal());
-    };
-    match send(env, &object, &envelope).await {
-        Ok(answer) => Ok(answer),
-        // The object was reset before the head of its answer: a new stub finds the new one.
-        Err(error) if repeatable && !is_overloaded(&error) => send(env, &object, &envelope)
-            .await
-            .map_err(|error| unavailable(&error)),
-        Err(error) => Err(unavailable(&error)),
-    }
+    let envelope = Envelope::new(caller, command).write()?;
+    let send = async || send(env, &object, &envelope).await;
+    let answer = deliver(is_repeatable, send, is_overloaded).await;
+    answer.map_err(|error| unavailable(&error))
 }
 
 async fn send(env: &Env, object: &str, envelope: &str) -> Result<Response> {
@@ -59,7 +40,6 @@ async fn send(env: &Env, object: &str, envelope: &str) -> Result<Response> {
     stub.fetch_with_request(request).await
 }
 
-/// An overloaded object must not be asked again at once.
 fn is_overloaded(error: &worker::Error) -> bool {
     match error {
         worker::Error::UnknownJsError { original, .. } => js::flag(original, "overloaded"),

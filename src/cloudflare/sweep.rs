@@ -4,14 +4,14 @@
 //! that can't be poked keeps no other from it.
 
 use super::d1::D1;
-use super::platform::var;
 use super::ports::now_ms;
-use super::stub;
-use crate::config::{ObjectConfig, read_project};
-use crate::ids::{InvalidId, ProjectId, SessionId, TenantId};
+use super::{isolate, stub};
+use crate::api::{Caller, Command};
+use crate::ids::TurnId;
 use crate::ops::{About, Event, Why};
-use crate::session::{self, Caller, Command};
+use crate::session;
 use crate::store::{DueRun, Section, SqlStore, Store};
+use crate::wire::problem::Problem;
 use worker::Env;
 
 /// One pass of the sweep, for a cron trigger each minute: expires old lines in D1 and pokes the
@@ -24,13 +24,15 @@ pub async fn sweep(env: &Env) {
 }
 
 async fn pass(env: &Env) -> Result<(), String> {
-    let config = ObjectConfig::read(&|name| var(env, name)).map_err(|problem| problem.detail)?;
+    let config = isolate::config(env);
+    let refused = |problem: &Problem| problem.detail.clone();
+    let object = config.object.as_ref().map_err(refused)?;
     let durable = SqlStore::new(D1::new(env), Section::D1);
     let now = now_ms();
     let migrated = durable.migrate(now).await;
     migrated.map_err(|failure| failure.to_string())?;
-    let project = read_project(&|name| var(env, name)).map_err(|problem| problem.detail)?;
-    let due = session::sweep(&durable, project.as_ref(), now, config.d1_log_days).await;
+    let project = config.project.as_ref().map_err(refused)?;
+    let due = session::sweep(&durable, project.as_ref(), now, object.d1_log_days).await;
     for run in due.map_err(|failure| failure.to_string())? {
         if let Err(why) = poke(env, &run).await {
             log(About::Run(&run.run_id), &why);
@@ -40,31 +42,14 @@ async fn pass(env: &Env) -> Result<(), String> {
 }
 
 async fn poke(env: &Env, run: &DueRun) -> Result<(), String> {
-    let command = Command::Poke(run.turn_index);
-    let answer = stub::ask(env, caller_of(run)?, command).await;
+    // Its project is what its id begins with, whatever this deployment's is.
+    let turn = TurnId::parse(&run.run_id).map_err(|invalid| invalid.to_string())?;
+    let command = Command::Poke(turn.turn_index);
+    let answer = stub::ask(env, Caller::from(turn), command).await;
     answer.map(drop).map_err(|problem| problem.detail)
 }
 
 fn log(about: About<'_>, why: &str) {
     let why = Why::Words(why);
     worker::console_log!("{}", Event::Object { about, why });
-}
-
-/// The caller that a run's own row names; its project is what its id begins with.
-fn caller_of(run: &DueRun) -> Result<Caller, String> {
-    let invalid = |error: InvalidId| error.to_string();
-    let own = format!("{}:{}:{}", run.tenant, run.session, run.turn_index);
-    let project = run
-        .run_id
-        .strip_suffix(&own)
-        .and_then(|project| project.strip_suffix(':'))
-        .map(ProjectId::parse)
-        .transpose()
-        .map_err(invalid)?;
-    Ok(Caller {
-        project,
-        tenant: TenantId::parse(&run.tenant).map_err(invalid)?,
-        user: None,
-        session: SessionId::parse(&run.session).map_err(invalid)?,
-    })
 }

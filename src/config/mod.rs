@@ -7,10 +7,12 @@
 
 mod auth;
 mod cors;
+mod isolate;
 mod upstream;
 
 pub use auth::{AuthConfig, Identity, is_loopback_host};
 pub use cors::CorsConfig;
+pub use isolate::IsolateConfig;
 pub use upstream::{OwnNames, Resolved, Secret, UpstreamConfig, UpstreamKind, read_upstream_key};
 
 use crate::caps::{self, Setting};

@@ -35,6 +35,8 @@ pub use sweep::{list_runs, sweep};
 pub(crate) use accepted::{Window, ask, settings};
 pub(crate) use opening::{Kept, Opener, open};
 
+pub(crate) use crate::api::location;
+pub use crate::api::{Caller, Command, Mode, Page};
 use crate::config::ObjectConfig;
 use crate::ids;
 use crate::log::{Live, Wake};
@@ -43,104 +45,9 @@ use crate::ports::{Clock, Entropy, Log, Spawn};
 use crate::ship::Timed;
 use crate::store::{self, Section, SqlStore, Store};
 use crate::wire::problem::Problem;
-use crate::wire::request::Submit;
-use crate::wire::view::{Start, ViewKind};
-use serde::{Deserialize, Serialize};
 use shipping::ShipState;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-
-/// Who asks for which session; always from credentials, never from a path or body alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Caller {
-    /// `PROJECT`, when one is configured.
-    pub project: Option<ids::ProjectId>,
-    /// The tenant of the credentials.
-    pub tenant: ids::TenantId,
-    /// The user of the credentials.
-    pub user: Option<String>,
-    /// The session of the path.
-    pub session: ids::SessionId,
-}
-
-impl Caller {
-    /// The session's key in every store.
-    pub fn session_key(&self) -> String {
-        ids::session_key(self.project.as_ref(), &self.tenant, &self.session)
-    }
-}
-
-/// What can be asked of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Command {
-    /// Run a turn, or answer from the one it names.
-    Submit(Box<Submit>, ViewKind),
-    /// Read a turn's lines.
-    Follow {
-        /// The turn.
-        turn: u64,
-        /// Where the caller's view begins.
-        start: Start,
-        /// Go on live.
-        live: bool,
-        /// What the caller is shown.
-        view: ViewKind,
-    },
-    /// The session itself.
-    Session,
-    /// Erase it.
-    Delete,
-    /// Its transcript.
-    Messages(Page),
-    /// Its runs.
-    Turns(Page),
-    /// One run.
-    Turn(u64),
-    /// A run's steps.
-    Steps(u64, Page),
-    /// Cancel a run.
-    Cancel(u64, Option<String>),
-    /// Look at a run now.
-    Poke(u64),
-    /// Tell a run a keyed fact; raw JSON.
-    Emit(u64, ids::EventKey, String),
-    /// Read one.
-    Event(u64, ids::EventKey),
-}
-
-/// A page of a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
-    /// How many at most.
-    pub limit: u32,
-    /// Behind this position, as an earlier page gave it.
-    pub cursor: Option<String>,
-}
-
-/// How a submit was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// A new turn.
-    Fresh,
-    /// It is running here.
-    Joined,
-    /// It was orphaned and this request took it over.
-    Resumed,
-    /// It is over.
-    Replayed,
-}
-
-impl Mode {
-    /// As in `X-Turn-Mode`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Mode::Fresh => "fresh",
-            Mode::Joined => "joined",
-            Mode::Resumed => "resumed",
-            Mode::Replayed => "replayed",
-        }
-    }
-}
 
 /// An answer.
 pub enum Reply<P: Platform> {
@@ -367,9 +274,4 @@ pub(crate) fn refusal(failure: &store::Error) -> Problem {
         store::Error::Corrupt(_) => Problem::internal(),
         store::Error::Unavailable(_) => Problem::store_unavailable(),
     }
-}
-
-/// The path of a turn's stream.
-pub(crate) fn location(session: &str, turn: u64) -> String {
-    format!("/v1/sessions/{session}/turns/{turn}/stream")
 }

@@ -5,7 +5,7 @@
 
 use super::accepted::{Target, Window};
 use super::opening::{Kept, Opener, open};
-use super::{App, Caller, Command, Mode, Platform, Reply, Session, Streaming, location};
+use super::{App, Caller, Mode, Platform, Reply, Session, Streaming, location};
 use crate::config::{
     ObjectConfig, OwnNames, Resolved, TurnConfig, UpstreamConfig, UpstreamKind, read_upstream_key,
 };
@@ -178,26 +178,5 @@ impl<P: Platform> Session<P> {
             return Err(Problem::misconfigured("UPSTREAM"));
         }
         Ok(resolved)
-    }
-}
-
-impl Command {
-    /// Whether the command may be sent again when its outcome is unknown: all are idempotent, a
-    /// submit by its key or index.
-    pub fn is_repeatable(&self) -> bool {
-        match self {
-            Command::Submit(submit, _) => submit.key.is_some() || submit.turn_index.is_some(),
-            Command::Follow { .. }
-            | Command::Session
-            | Command::Delete
-            | Command::Messages(_)
-            | Command::Turns(_)
-            | Command::Turn(_)
-            | Command::Steps(..)
-            | Command::Cancel(..)
-            | Command::Poke(_)
-            | Command::Emit(..)
-            | Command::Event(..) => true,
-        }
     }
 }

@@ -4,8 +4,9 @@
 //! Invariant: a pass is bounded in statements, and what it leaves the next one does.
 
 use super::read::{list, run_view};
+use crate::api::{RunList, TenantRuns};
 use crate::caps;
-use crate::ids::{self, ProjectId, TenantId};
+use crate::ids::{self, ProjectId};
 use crate::store::{self, Driver, DueRun, RunFilter, SqlStore};
 use crate::wire::cursor::decode_cursor;
 use crate::wire::problem::Problem;
@@ -41,30 +42,34 @@ pub async fn sweep<D: Driver>(
 /// `invalid_request` for a cursor that isn't one, `store_unavailable`.
 pub async fn list_runs<D: Driver>(
     durable: &SqlStore<D>,
-    project: Option<&ProjectId>,
-    tenant: &TenantId,
-    status: Option<store::Status>,
-    session: Option<String>,
-    limit: u32,
-    cursor: Option<&str>,
+    asked: &TenantRuns,
 ) -> Result<String, Problem> {
+    let TenantRuns {
+        project,
+        tenant,
+        list: RunList {
+            status,
+            session,
+            page,
+        },
+    } = asked;
     let filter = RunFilter {
-        status,
-        session,
-        after: cursor.map(position).transpose()?,
+        status: *status,
+        session: session.as_ref().map(|session| session.as_str().to_owned()),
+        after: page.cursor.as_deref().map(position).transpose()?,
     };
     let runs = durable
         .list_runs(
             tenant.as_str(),
-            &ids::tenant_prefix(project, tenant),
+            &ids::tenant_prefix(project.as_ref(), tenant),
             &filter,
-            limit,
+            page.limit,
         )
         .await
         .map_err(|_| Problem::store_unavailable())?;
     let more = runs
         .last()
-        .filter(|_| runs.len() as u64 >= u64::from(limit))
+        .filter(|_| runs.len() as u64 >= u64::from(page.limit))
         .map(|last| format!("{} {}", last.created_at, last.run_id));
     let items: Vec<String> = runs.iter().map(|run| run_view(run, None)).collect();
     Ok(list("runs", &items, more.as_deref()))

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 13] = [
     &["session", "tasks"],
     &["run", "ship"],
     &["turn"],
-    &["log", "upstream"],
+    &["api", "log", "upstream"],
     &["config"],
     &["ops"],
     &["wire"],
