@@ -11,10 +11,11 @@
 //! 2. `command.rs`: the [`Command`] that it is, with what it takes from body, query and headers;
 //! 3. `session/mod.rs`: who handles that command, which is a function in the file of its kind.
 //!
-//! What it answers that nothing answers yet is a view in `view.rs`. A new command changes the envelope
+//! What it answers that nothing answers yet is a shape in `answer.rs`. A new command changes the envelope
 //! by an addition, so the objects must know it a release before a Worker sends it.
 
 mod access;
+mod answer;
 mod command;
 mod envelope;
 mod incoming;
@@ -22,6 +23,11 @@ mod mode;
 mod route;
 
 pub use access::{Asked, Caller, TenantRuns, ask, caller};
+pub use answer::{
+    Answer, List, PublicAttempt, PublicCancel, PublicEmitted, PublicError, PublicEvent,
+    PublicHandle, PublicHealth, PublicHistory, PublicMessage, PublicOutcome, PublicRun,
+    PublicSession, PublicStep, PublicStepFailure, Raw,
+};
 pub use command::{Command, Page, RunList};
 pub use envelope::{Envelope, VERSION, deliver};
 pub use incoming::{BodyCut, Incoming};

@@ -7,7 +7,7 @@ use super::d1::D1;
 use super::ports::{now_ms, random};
 use super::request::{Received, header};
 use super::{body, isolate, stub};
-use crate::api::{self, Asked, Caller, Command, TenantRuns};
+use crate::api::{self, Answer, Asked, Caller, Command, PublicHealth, TenantRuns};
 use crate::config::IsolateConfig;
 use crate::session::list_runs;
 use crate::store::{Section, SqlStore, Store, version};
@@ -51,8 +51,11 @@ async fn answer(
         return super::faults::forward(&mut request, env, &caller).await;
     }
     match api::ask(config, &mut request).await? {
-        Asked::Health => body::json(200, &health()).map_err(broken),
-        Asked::Runs(asked) => body::json(200, &runs(env, asked).await?).map_err(broken),
+        Asked::Health => body::json(200, &health().to_json()).map_err(broken),
+        Asked::Runs(asked) => {
+            let runs = runs(env, &asked).await?;
+            body::json(200, &runs.to_json()).map_err(broken)
+        }
         Asked::Session(caller, mut command) => {
             command.make_repeatable(random);
             stub::ask(env, caller, command).await
@@ -77,17 +80,17 @@ pub async fn command(
     }
 }
 
-fn health() -> String {
-    format!(
-        r#"{{"ok":true,"version":"{}","schemaVersion":{}}}"#,
-        env!("CARGO_PKG_VERSION"),
-        version()
-    )
+fn health() -> Answer {
+    Answer::Health(PublicHealth {
+        ok: true,
+        version: env!("CARGO_PKG_VERSION"),
+        schema_version: version(),
+    })
 }
 
-async fn runs(env: &Env, asked: TenantRuns) -> std::result::Result<String, Problem> {
+async fn runs(env: &Env, asked: &TenantRuns) -> std::result::Result<Answer, Problem> {
     let durable = SqlStore::new(D1::new(env), Section::D1);
     let migrated = durable.migrate(now_ms()).await;
     migrated.map_err(|_| Problem::store_unavailable())?;
-    list_runs(&durable, &asked).await
+    list_runs(&durable, asked).await
 }

@@ -38,7 +38,7 @@ pub fn refusal(problem: &Problem) -> Result<Response> {
 /// A session's reply; its lines are one more body that the object serves.
 pub fn reply<P: Platform>(reply: Reply<P>, served: &Served) -> Result<Response> {
     match reply {
-        Reply::Json { status, body } => json(status, &body),
+        Reply::Answer { status, answer } => json(status, &answer.to_json()),
         Reply::NoContent => Ok(builder(204)?.empty()),
         Reply::Stream(streaming) => lines(*streaming, served),
     }

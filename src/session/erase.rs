@@ -5,6 +5,7 @@
 //! execution id is used twice.
 
 use super::{Caller, Platform, Reply, Session};
+use crate::api::Answer;
 use crate::caps;
 use crate::ops::{About, Why};
 use crate::ports::{Spawn, Timer};
@@ -29,9 +30,9 @@ impl<P: Platform> Session<P> {
         self.store.bury(&session_key, now).await.map_err(failed)?;
         self.store.sync().await.map_err(failed)?;
         self.keep_erasing(&session_key);
-        Ok(Reply::Json {
+        Ok(Reply::Answer {
             status: 202,
-            body: r#"{"deleted":true}"#.to_owned(),
+            answer: Answer::Deleted,
         })
     }
 

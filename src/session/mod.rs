@@ -28,13 +28,13 @@ pub use alarm::{Facts as AlarmFacts, must_set, next_alarm};
 pub use app::{App, NoUpstream, unknown_task};
 pub use follow::{SessionBody, SessionLog};
 pub use platform::Platform;
-pub use read::run_view;
 pub use state::{Asked, Facts as OpenFacts, Known, Opening, decide};
 pub use sweep::{list_runs, sweep};
 
 pub(crate) use accepted::{Window, ask, settings};
 pub(crate) use opening::{Kept, Opener, open};
 
+use crate::api::Answer;
 pub(crate) use crate::api::location;
 pub use crate::api::{Caller, Command, Mode, Page};
 use crate::config::ObjectConfig;
@@ -51,12 +51,12 @@ use std::rc::Rc;
 
 /// An answer.
 pub enum Reply<P: Platform> {
-    /// A JSON body.
-    Json {
+    /// What is shown as JSON.
+    Answer {
         /// The HTTP status.
         status: u16,
-        /// JSON text.
-        body: String,
+        /// The data.
+        answer: Answer,
     },
     /// Lines.
     Stream(Box<Streaming<P>>),

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a caller is told only what is durable. A disconnect never comes here.
 
+use super::read::{public_event, public_run};
 use super::{Caller, Platform, Reply, Session};
+use crate::api::{Answer, PublicEmitted};
 use crate::caps;
 use crate::ids::EventKey;
 use crate::log::Stop;
@@ -13,6 +15,11 @@ use crate::wire::problem::Problem;
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::rc::Rc;
+
+fn shown<P: Platform>(status: u16, run: Run) -> Reply<P> {
+    let answer = Answer::Turn(Box::new(public_run(run, None)));
+    Reply::Answer { status, answer }
+}
 
 impl<P: Platform> Session<P> {
     pub(super) async fn cancel(
@@ -27,17 +34,11 @@ impl<P: Platform> Session<P> {
             .ok_or_else(Problem::not_found)?;
         let run = self.run_at(&session.session_key, turn).await?;
         if run.state.status.is_terminal() {
-            return Ok(Reply::Json {
-                status: 200,
-                body: super::read::run_view(&run, None),
-            });
+            return Ok(shown(200, run));
         }
         self.stop(&session, &run, reason).await?;
         let run = self.run_at(&session.session_key, turn).await?;
-        Ok(Reply::Json {
-            status: 202,
-            body: super::read::run_view(&run, None),
-        })
+        Ok(shown(202, run))
     }
 
     /// Makes the intent durable, then has the drain act on it.
@@ -128,10 +129,7 @@ impl<P: Platform> Session<P> {
             looked.map_err(|failure| self.failed(&failure))?;
         }
         self.look(&session).await;
-        Ok(Reply::Json {
-            status: 202,
-            body: super::read::run_view(&run, None),
-        })
+        Ok(shown(202, run))
     }
 
     pub(super) async fn emit(
@@ -158,13 +156,12 @@ impl<P: Platform> Session<P> {
         if emitted.accepted {
             self.keep_shipping();
         }
-        Ok(Reply::Json {
+        Ok(Reply::Answer {
             status: if emitted.accepted { 201 } else { 200 },
-            body: format!(
-                r#"{{"accepted":{},"record":{}}}"#,
-                emitted.accepted,
-                super::read::event_view(&emitted.record)
-            ),
+            answer: Answer::Emitted(PublicEmitted {
+                accepted: emitted.accepted,
+                record: public_event(emitted.record),
+            }),
         })
     }
 

@@ -3,8 +3,8 @@
 //! Owns the third net for orphans and D1's retention. It runs in the Worker, without an object.
 //! Invariant: a pass is bounded in statements, and what it leaves the next one does.
 
-use super::read::{list, run_view};
-use crate::api::{RunList, TenantRuns};
+use super::read::public_run;
+use crate::api::{Answer, List, RunList, TenantRuns};
 use crate::caps;
 use crate::ids::{self, ProjectId};
 use crate::store::{self, Driver, DueRun, RunFilter, SqlStore};
@@ -43,7 +43,7 @@ pub async fn sweep<D: Driver>(
 pub async fn list_runs<D: Driver>(
     durable: &SqlStore<D>,
     asked: &TenantRuns,
-) -> Result<String, Problem> {
+) -> Result<Answer, Problem> {
     let TenantRuns {
         project,
         tenant,
@@ -71,8 +71,10 @@ pub async fn list_runs<D: Driver>(
         .last()
         .filter(|_| runs.len() as u64 >= u64::from(page.limit))
         .map(|last| format!("{} {}", last.created_at, last.run_id));
-    let items: Vec<String> = runs.iter().map(|run| run_view(run, None)).collect();
-    Ok(list("runs", &items, more.as_deref()))
+    Ok(Answer::Runs(List {
+        items: runs.into_iter().map(|run| public_run(run, None)).collect(),
+        next: more,
+    }))
 }
 
 fn position(cursor: &str) -> Result<(i64, String), Problem> {

@@ -157,7 +157,7 @@ impl Client {
         let asking = Asking(self.clone());
         let stand = match session.handle(&caller, self.next_command()).await {
             Err(problem) => Stand::Refused(problem.code.to_string()),
-            Ok(Reply::Json { .. } | Reply::NoContent) => Stand::Ended,
+            Ok(Reply::Answer { .. } | Reply::NoContent) => Stand::Ended,
             Ok(Reply::Stream(streaming)) => {
                 let mut body = streaming.body;
                 loop {

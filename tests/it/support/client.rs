@@ -102,7 +102,7 @@ impl Client {
         gate.confirmed().await;
         let answer = match answer {
             Err(problem) => Answer::Refused(problem),
-            Ok(Reply::Json { status, body }) => Answer::Json(status, body),
+            Ok(Reply::Answer { status, answer }) => Answer::Json(status, answer.to_json()),
             Ok(Reply::NoContent) => Answer::NoContent,
             Ok(Reply::Stream(streaming)) => {
                 self.0.execution.replace(Some(streaming.execution_id));
