@@ -158,7 +158,7 @@ impl<P: Platform> Session<P> {
             self.run_task(run, session_key, &target, ask, live);
             return Ok(());
         }
-        let config = self.config().unwrap_or_default();
+        let config = self.config();
         let drain = Drain {
             ports: self.platform.ports().clone(),
             store: self.store.clone(),
@@ -286,7 +286,7 @@ impl<P: Platform> Session<P> {
 
     /// Lets logs go whose time is over, one bounded batch.
     async fn retain(&self) -> Result<(), store::Error> {
-        let Ok(config) = self.config() else {
+        let Ok(config) = &self.config else {
             return Ok(());
         };
         let kept_ms = config.retention_days.saturating_mul(caps::DAY_MS);
@@ -303,7 +303,7 @@ impl<P: Platform> Session<P> {
         let Some(session) = self.store.sole_session().await? else {
             return Ok(());
         };
-        let config = self.config().unwrap_or_default();
+        let config = self.config();
         let open = self.open_run(&session).await?;
         let suspended = open
             .as_ref()

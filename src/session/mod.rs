@@ -79,6 +79,8 @@ pub struct Streaming<P: Platform> {
 /// The supervisor of one session's object.
 pub struct Session<P: Platform> {
     platform: P,
+    /// As this life found it. A bad variable refuses new turns and lets no log go; all else goes on.
+    config: Result<ObjectConfig, Problem>,
     store: SqlStore<P::Object>,
     durable: SqlStore<Timed<P::Ports, P::Durable>>,
     durable_ready: Cell<bool>,
@@ -117,6 +119,7 @@ impl<P: Platform> Session<P> {
             telling: Cell::new(false),
             erasing: Cell::new(false),
             erased: Cell::new(false),
+            config: ObjectConfig::read(&|name| platform.var(name)),
             platform,
         })
     }
@@ -165,12 +168,12 @@ impl<P: Platform> Session<P> {
     }
 
     fn ship_interval_ms(&self) -> u64 {
-        self.config().unwrap_or_default().ship_interval_ms
+        self.config().ship_interval_ms
     }
 
     /// An open run is shipped, or looked at by the alarm, within this many ms.
     fn look_again_ms(&self) -> u64 {
-        let config = self.config().unwrap_or_default();
+        let config = self.config();
         config.watchdog_ms.saturating_add(config.ship_interval_ms)
     }
 
@@ -190,8 +193,9 @@ impl<P: Platform> Session<P> {
         self.platform.ports().spawn(task);
     }
 
-    fn config(&self) -> Result<ObjectConfig, Problem> {
-        ObjectConfig::read(&|name| self.platform.var(name))
+    /// What this life works with: the defaults where a variable is bad.
+    fn config(&self) -> ObjectConfig {
+        self.config.clone().unwrap_or_default()
     }
 
     /// 128 random bits as 32 hex digits: births and acquisition tokens.

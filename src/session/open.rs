@@ -93,7 +93,7 @@ impl<P: Platform> Opener for Submitting<'_, P> {
         }
         let vars = |name: &str| object.platform.var(name);
         let terms = Terms {
-            config: object.config()?,
+            config: object.config.clone()?,
             resolved: object.resolve(submit)?,
             turn: TurnConfig::read(&vars)?,
         };

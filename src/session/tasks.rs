@@ -21,7 +21,7 @@ impl<P: Platform> Session<P> {
         ask: Option<Ask>,
         live: Rc<Live>,
     ) {
-        let config = self.config().unwrap_or_default();
+        let config = self.config();
         let name = target.resolved.name.clone().unwrap_or_default();
         let run_id = run.run_id.clone();
         let turn = TaskTurn {

@@ -245,6 +245,27 @@ fn a_bad_variable_refuses_new_turns_and_nothing_else() {
 }
 
 #[test]
+fn an_object_reads_its_settings_once_a_life() {
+    let (world, object) = scene();
+    run_turn(&world, &object, submit("hello"));
+    world.set("COMMIT_WINDOW_MS", "nonsense");
+    let same_life = run_turn(&world, &object, submit("more"));
+    assert_eq!(same_life.brief(), "fresh");
+    object.end();
+    let next_life = object.submit(submit("yet more"));
+    world.settle();
+    assert_eq!(next_life.brief(), "503 misconfigured");
+    // What a turn is accepted with is read when it is.
+    world.set("COMMIT_WINDOW_MS", "50");
+    object.end();
+    run_turn(&world, &object, submit("yet more"));
+    world.set("TURN_TIMEOUT_MS", "nonsense");
+    let refused = object.submit(submit("and more"));
+    world.settle();
+    assert_eq!(refused.brief(), "503 misconfigured");
+}
+
+#[test]
 fn the_first_emit_of_an_event_wins() {
     let (world, object) = scene();
     let key = EventKey::parse("approval:1").expect("it is one");
