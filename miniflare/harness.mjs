@@ -138,7 +138,7 @@ export class Runtime {
     if (!waiting) return;
     this.#waiting.delete(message.id);
     if (message.error) waiting.reject(new Error(message.error));
-    else waiting.resolve(message.rows);
+    else waiting.resolve(message.answer);
   }
 
   /** SIGKILL of workerd and of its supervisor at once: nothing is flushed, nothing restarts. */
@@ -228,11 +228,20 @@ export class Runtime {
 
   /** Rows of a statement on D1, through the binding. */
   async d1(sql, ...params) {
+    return this.#ask({ kind: "d1", sql, params });
+  }
+
+  /** What a session's object answers to a text, as `{status, headers, text}`: no Worker stands between. */
+  async askObject(sessionKey, body) {
+    return this.#ask({ kind: "object", binding: "SESSIONS", name: sessionKey, body });
+  }
+
+  #ask(question) {
     if (!this.#host) throw new Error("no runtime to ask");
     const id = this.#nextId++;
     const { promise, resolve: done, reject } = Promise.withResolvers();
     this.#waiting.set(id, { resolve: done, reject });
-    this.#host.send({ id, kind: "d1", sql, params });
+    this.#host.send({ id, ...question });
     return promise;
   }
 
