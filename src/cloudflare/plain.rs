@@ -6,9 +6,9 @@
 
 use super::body;
 use super::ports::{now_ms, random};
+use crate::api::location;
 use crate::plain::{SupervisedTurn, TurnLines};
 use crate::ports::{Clock, Entropy, Log, Ports, Spawn, Timer};
-use crate::session::location;
 use crate::store::Store;
 use futures_util::TryStreamExt;
 use std::rc::Rc;

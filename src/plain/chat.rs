@@ -6,9 +6,9 @@
 use super::producer::{ProduceError, Produced, produced};
 use super::supervise;
 use super::{TurnInput, TurnRefused};
+use crate::api::Mode;
 use crate::log::FollowerCut;
 use crate::ports::Ports;
-use crate::session::Mode;
 use crate::store::Store;
 use crate::turn::Hooks;
 use crate::upstream::Ask;
@@ -56,7 +56,7 @@ pub struct ChatAnswer<B> {
 /// use steadfast::store::MemoryStore;
 /// use steadfast::upstream::Ask;
 /// # use steadfast::ids::{SessionId, TenantId};
-/// # use steadfast::session::Caller;
+/// # use steadfast::api::Caller;
 /// # let caller = Caller {
 /// #     project: None,
 /// #     tenant: TenantId::parse("acme").unwrap(),

@@ -14,6 +14,7 @@ pub use chat::{ChatAnswer, ChatHooks, handle_chat_turn};
 pub use producer::{ProduceError, Produced, ProducedFrames, Producer, produced, run_durable_turn};
 pub use reader::{PlainLog, TurnLines};
 
+use crate::api::{Caller, Mode};
 use crate::caps;
 use crate::config::TurnConfig;
 use crate::ids;
@@ -21,7 +22,7 @@ use crate::json;
 use crate::log::{Body, Follower, FollowerCut, NoBody, first_line};
 use crate::ports::Ports;
 use crate::run::LeaseTerms;
-use crate::session::{Caller, Mode, refusal};
+use crate::session::refusal;
 use crate::store::{self, Cancel, LogHome, Store};
 use crate::turn::Hooks;
 use crate::upstream::Upstream;
@@ -169,7 +170,7 @@ pub struct SupervisedTurn<P, S> {
 /// use futures_util::TryStreamExt;
 /// use steadfast::plain::{TurnInput, run_supervised_turn};
 /// use steadfast::turn::NoHooks;
-/// use steadfast::session::{Caller, Mode};
+/// use steadfast::api::{Caller, Mode};
 /// use steadfast::store::MemoryStore;
 /// # use steadfast::ids::{SessionId, TenantId};
 /// # use steadfast::plain::produced;

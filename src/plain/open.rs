@@ -5,13 +5,14 @@
 
 use super::keep::{Task, log};
 use super::{TurnInput, TurnRefused, TurnTerms, WhenHeld, cancel_turn};
+use crate::api::{Mode, location};
 use crate::config::TurnConfig;
 use crate::ids;
 use crate::log::Live;
 use crate::ops::Why;
 use crate::ports::Ports;
 use crate::run::{Acquired, LeaseTerms};
-use crate::session::{Kept, Mode, Opener, Window, ask, location, open, settings};
+use crate::session::{Kept, Opener, Window, ask, open, settings};
 use crate::store::{self, Begin, Begun, Corrupt, Fence, Lease, LogHome, Policy, Run, Store};
 use crate::turn::{Drain, Hooks};
 use crate::upstream::Upstream;

@@ -34,9 +34,7 @@ pub use sweep::{list_runs, sweep};
 pub(crate) use accepted::{Window, ask, settings};
 pub(crate) use opening::{Kept, Opener, open};
 
-use crate::api::Answer;
-pub(crate) use crate::api::location;
-pub use crate::api::{Caller, Command, Mode, Page};
+use crate::api::{Answer, Caller, Command, Mode, Page, location};
 use crate::config::ObjectConfig;
 use crate::ids;
 use crate::log::{Live, Wake};

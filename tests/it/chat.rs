@@ -13,13 +13,13 @@ use futures_executor::block_on;
 use futures_util::stream::{self, LocalBoxStream, StreamExt, TryStreamExt};
 use std::cell::RefCell;
 use std::rc::Rc;
+use steadfast::api::Mode;
 use steadfast::caps;
 use steadfast::plain::{
     ChatHooks, ProduceError, Produced, SupervisedTurn, TurnRefused, handle_chat_turn,
     run_supervised_turn,
 };
 use steadfast::ports::Timer;
-use steadfast::session::Mode;
 use steadfast::store::{MessageStatus, Run, Status, Step, Store};
 use steadfast::turn::{FinishedTurn, HookError, Hooks, TurnIdentity};
 use steadfast::upstream::Ask;

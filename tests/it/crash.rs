@@ -15,8 +15,8 @@ use crate::support::{
     submit,
 };
 use std::collections::BTreeSet;
+use steadfast::api::Command;
 use steadfast::caps;
-use steadfast::session::Command;
 use steadfast::store::Status;
 use steadfast::wire::line;
 use steadfast::wire::request::Submit;

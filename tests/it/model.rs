@@ -46,8 +46,8 @@ mod world;
 use crate::support::{Script, input, submit};
 use client::Client;
 use laws::{Expect, Scene};
+use steadfast::api::Command;
 use steadfast::plain::TurnInput;
-use steadfast::session::Command;
 use steadfast::wire::request::Submit;
 use world::{Bounds, End, Recovery, World};
 

@@ -13,8 +13,8 @@ mod ship;
 mod task;
 
 use crate::support::{Answer, Client, Object, Script, TENANT, World, assert_shipped, submit};
+use steadfast::api::{Command, Page};
 use steadfast::ids::EventKey;
-use steadfast::session::{Command, Page};
 use steadfast::store::Status;
 use steadfast::wire::request::{IfRunning, Submit};
 

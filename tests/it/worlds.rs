@@ -6,9 +6,9 @@ use crate::support::{
     Behaviour, Client, Does, Object, Product, Reading, Stay, Worker, World, caller, input, submit,
 };
 use futures_executor::block_on;
+use steadfast::api::Command;
 use steadfast::caps;
 use steadfast::plain::{cancel_turn, run_supervised_turn};
-use steadfast::session::Command;
 use steadfast::store::{Driver, Statement};
 use steadfast::wire::request::{IfRunning, Submit};
 

@@ -4,6 +4,7 @@
 //! of its requests, in two data centres, may meet over one turn: whoever holds the turn's lease drains
 //! it, the other reads along, and whoever lost its lease can't write any more.
 
+use steadfast::api::Command;
 use steadfast::caps;
 use steadfast::cloudflare::{self, D1, RequestPorts, Transport, var};
 use steadfast::config::{TurnConfig, read_project, read_upstream_key};
@@ -13,7 +14,7 @@ use steadfast::plain::{
 };
 use steadfast::ports::{Clock, Log};
 use steadfast::run::LeaseTerms;
-use steadfast::session::{Command, sweep};
+use steadfast::session::sweep;
 use steadfast::ship::Timed;
 use steadfast::store::{Section, SqlStore, Store};
 use steadfast::turn::NoHooks;

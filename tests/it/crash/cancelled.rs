@@ -9,7 +9,7 @@ use crate::support::{
 };
 use std::cell::RefCell;
 use std::rc::Rc;
-use steadfast::session::Command;
+use steadfast::api::Command;
 use steadfast::store::{MessageStatus, Status};
 
 /// The effects of the turn after which most of it is still to come.

@@ -2,7 +2,7 @@
 
 use super::{all, at_index, keyed, run_turn, scene};
 use crate::support::{Client, Fault, Object, Script, TENANT, World, submit};
-use steadfast::session::Command;
+use steadfast::api::Command;
 use steadfast::store::Role;
 
 fn delete(world: &World, object: &Object) -> Client {

@@ -5,8 +5,8 @@
 
 use super::{Submit, World, run_turn, submit};
 use crate::support::{FORGED, Object, SPELLER, TENANT, assert_shipped, lines_of};
+use steadfast::api::Command;
 use steadfast::ids::run_id;
-use steadfast::session::Command;
 use steadfast::store::Status;
 
 const WORDS: &str = "one two three four five";

@@ -5,8 +5,8 @@ use crate::support::{Fault, Object, Script, TENANT, World, assert_shipped, submi
 use futures_executor::block_on;
 use std::cell::Cell;
 use std::rc::Rc;
+use steadfast::api::Command;
 use steadfast::caps;
-use steadfast::session::Command;
 use steadfast::store::{Section, Session, SqlStore, Statement, Status, Store};
 
 /// How long a turn takes from its submit to its client's last byte, in ms.
@@ -215,7 +215,7 @@ fn the_sweep_names_runs_that_nobody_looks_after_and_no_others() {
     assert_eq!(world.sweep(), [] as [&str; 0], "so long is not too long");
     world.run_for(35_000);
     assert_eq!(world.sweep(), ["acme:s:0"]);
-    object.ask(steadfast::session::Command::Poke(0));
+    object.ask(steadfast::api::Command::Poke(0));
     world.run_for(10_000);
     assert_eq!(world.sweep(), [] as [&str; 0]);
     world.settle();
@@ -235,7 +235,7 @@ fn a_silent_run_that_was_poked_is_not_named_again_at_once() {
     let _client = object.submit(submit("hello"));
     world.run_for(90_000);
     assert_eq!(world.sweep(), ["acme:s:0"], "it had nothing to ship");
-    object.ask(steadfast::session::Command::Poke(0));
+    object.ask(steadfast::api::Command::Poke(0));
     world.run_for(10_000);
     assert_eq!(world.sweep(), [] as [&str; 0], "the poke was shipped");
 }

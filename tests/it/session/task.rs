@@ -9,9 +9,9 @@ use crate::support::{
     assert_shipped, lines_of,
 };
 use futures_executor::block_on;
+use steadfast::api::{Command, Page};
 use steadfast::caps;
 use steadfast::ids::EventKey;
-use steadfast::session::{Command, Page};
 use steadfast::store::{Section, SqlStore, Statement, Status, Store};
 use steadfast::wire::request::IfRunning;
 

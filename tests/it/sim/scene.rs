@@ -15,8 +15,8 @@ use futures_executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use steadfast::api::Command;
 use steadfast::caps;
-use steadfast::session::Command;
 use steadfast::store::{Role, Run, Status, Step, Store};
 use steadfast::wire::line;
 

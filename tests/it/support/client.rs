@@ -10,7 +10,8 @@ use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use steadfast::session::{Caller, Command, Mode, Reply, Session};
+use steadfast::api::{Caller, Command, Mode};
+use steadfast::session::{Reply, Session};
 use steadfast::wire::line;
 use steadfast::wire::problem::Problem;
 

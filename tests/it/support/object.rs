@@ -11,7 +11,8 @@ use super::storage::{D1Driver, ObjectDriver, Storage, StorageFault};
 use super::world::World;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use steadfast::session::{Caller, Command, Session};
+use steadfast::api::{Caller, Command};
+use steadfast::session::Session;
 use steadfast::store::Statement;
 use steadfast::store::sqlite::NativeSqlite;
 
