@@ -1,6 +1,6 @@
 # Everything a person runs. The work is done in scripts/; see each file's head.
 
-.PHONY: help setup dev build build-faults build-example test chaos sim mutants proof bench bench-runner golden fuzz clean
+.PHONY: help setup dev check build build-faults build-example test chaos sim mutants proof bench bench-runner golden fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -21,6 +21,9 @@ build-faults: ## Build it with the tests' faults into build-faults/
 build-example: ## Build the Workers of examples/
 	@sh scripts/build.sh example custom-worker
 	@exec sh scripts/build.sh example plain-worker
+
+check: ## The inner loop: fmt, clippy and tests, natively
+	@exec sh scripts/test.sh check
 
 test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 	@exec sh scripts/test.sh
