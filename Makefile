@@ -1,6 +1,6 @@
 # Everything a person runs. The work is done in scripts/; see each file's head.
 
-.PHONY: help setup dev check build build-faults build-example test chaos sim mutants proof bench bench-runner golden fuzz clean
+.PHONY: help setup dev kill check build build-faults build-example test chaos sim mutants proof bench bench-runner golden fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -11,6 +11,9 @@ setup: ## Install what is missing for everything below
 
 dev: ## Serve at http://127.0.0.1:$PORT (8787), state in $STATE_DIR (.state); PROTOCOL §5 by environment
 	@exec sh scripts/dev.sh
+
+kill: ## Kill the runtime of the `make dev` with this PORT and STATE_DIR; it comes back by itself
+	@. scripts/env.sh && exec node scripts/kill.mjs
 
 build: ## Build the Worker into build/
 	@exec sh scripts/build.sh
