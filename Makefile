@@ -1,6 +1,6 @@
 # Everything a person runs. The work is done in scripts/; see each file's head.
 
-.PHONY: help setup dev build build-faults build-example test chaos sim mutants proof bench bench-runner golden fuzz clean
+.PHONY: help setup dev kill check build build-faults build-example test chaos sim mutants proof bench bench-runner golden fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -12,6 +12,9 @@ setup: ## Install what is missing for everything below
 dev: ## Serve at http://127.0.0.1:$PORT (8787), state in $STATE_DIR (.state); PROTOCOL §5 by environment
 	@exec sh scripts/dev.sh
 
+kill: ## Kill the runtime of the `make dev` with this PORT and STATE_DIR; it comes back by itself
+	@. scripts/env.sh && exec node scripts/kill.mjs
+
 build: ## Build the Worker into build/
 	@exec sh scripts/build.sh
 
@@ -21,6 +24,9 @@ build-faults: ## Build it with the tests' faults into build-faults/
 build-example: ## Build the Workers of examples/
 	@sh scripts/build.sh example custom-worker
 	@exec sh scripts/build.sh example plain-worker
+
+check: ## The inner loop: fmt, clippy and tests, natively
+	@exec sh scripts/test.sh check
 
 test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 	@exec sh scripts/test.sh

@@ -1,13 +1,16 @@
 // The bench's arithmetic: what its figures, verdicts and prices are made by.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import test from "node:test";
 import { AIMS, judge } from "./aims.mjs";
 import { chart, scale } from "./chart.mjs";
-import { dollarsPerMillionTurns } from "./prices.mjs";
+import { dollarsPerMillionTurns, PRICES } from "./prices.mjs";
 import { digits, markdown, spread } from "./report.mjs";
 import { judged } from "./rows/kills.mjs";
 import { exponent, over, quantile, slope } from "./stats.mjs";
+import { DEFAULT } from "./subjects.mjs";
 
 const near = (found, expected) => assert.ok(Math.abs(found - expected) < 1e-9, `${found}, not ${expected}`);
 const figure = (key, by) => ({
@@ -54,6 +57,17 @@ test("rows, requests and time are priced by the published table", () => {
   near(price.duration, 8 * 0.128 * 12.5);
   near(price.total, price.rows + price.requests + price.duration);
   near(dollarsPerMillionTurns({ rows: 0, alarms: 0, objectSeconds: 0 }).total, 0.3);
+});
+
+test("the README's price is the report's, by the prices of the day it names", () => {
+  const read = (path) => readFileSync(resolve(import.meta.dirname, path), "utf8");
+  const readme = read("../README.md").replaceAll("\n", " ");
+  const figures = JSON.parse(read("report/report.json")).rows.flatMap((row) => row.figures);
+  const dollars = figures.find(({ key }) => key === "rows.dollars").by[DEFAULT.key].median / 1_000;
+  const rows = figures.find(({ key }) => key === "rows.next").by[DEFAULT.key].median;
+  const told = /\*\*\$([\d.]+) for 1,000 turns\*\*.*?\$([\d.]+) are rows, by Cloudflare's prices as read on ([\d-]+)/.exec(readme);
+  const byRows = (rows * PRICES.rowsWritten) / 1_000;
+  assert.deepEqual(told?.slice(1), [dollars.toFixed(2), byRows.toFixed(2), PRICES.readOn]);
 });
 
 test("an aim is met at its bound, missed beyond it, and not judged without its figures", () => {

@@ -222,6 +222,14 @@ for (const [fault, ending] of [
   });
 }
 
+test("a demo option that can't be honoured fails the turn, and the failure says which and why", async () => {
+  const reading = await client.turn("demo-wrong", { message: "hi", upstream: "demo", metadata: { demo: { words: "many" } } });
+  const [error, failed] = assertWholeLog(reading.lines).slice(-2);
+  const why = "`metadata.demo.words` must be an integer from 1 to 20000";
+  assert.deepEqual([error.type, error.data], ["error", { code: "upstream_failed", message: why }]);
+  assert.equal(failed.type, "session.run.failed");
+});
+
 test("names that are not configured are refused", async () => {
   assertProblem(await client.turn("names", { message: "x", upstream: "nowhere" }), 400, "invalid_request");
   assertProblem(await client.turn("names", { message: "x", model: "unheard-of" }), 400, "invalid_request");

@@ -5,14 +5,14 @@
 // or any default but port and state folder: those stand in .dev.vars.
 // Invariant: values travel inside this process only, never over a command line or a file.
 
-import { readFileSync, readdirSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { HOST, place, workerdOf } from "./place.mjs";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "..");
-const HOST = "127.0.0.1";
 
 // PROTOCOL §5. What the environment sets of these wins over .dev.vars.
 const VARS = [
@@ -44,24 +44,23 @@ const CRON_MS = 60_000;
 // Closing waits for streams in flight; after this long the process ends, and workerd with it.
 const CLOSE_MS = 4_000;
 const PARENT_POLL_MS = 250;
-// wrangler restarts a workerd that was killed, but its proxy may then wait for ever for a message
-// that went with the old one; a healthy Worker answers within milliseconds.
-const HEALTH_EVERY_MS = 1_000;
-const HEALTH_CHECKS = 5;
-const HEALTH_MS = 2_000;
+// wrangler restarts a workerd that was killed, but a proxy that died has forgotten where the Worker is and waits for
+// ever to be told; a healthy Worker answers within milliseconds.
+const PROXY_POLL_MS = 250;
+const HEALTH_CHECKS = 20;
+const HEALTH_MS = 500;
 
 function fail(message) {
   console.error(`make dev: ${message}`);
   process.exit(1);
 }
 
-function port() {
-  const text = process.env.PORT || "8787";
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 65535) {
-    fail(`PORT must be a number from 1 to 65535, not "${text}".`);
+function where() {
+  try {
+    return place();
+  } catch (error) {
+    return fail(error.message);
   }
-  return value;
 }
 
 function requireFree(port) {
@@ -107,25 +106,20 @@ function onStop(stop) {
   }, PARENT_POLL_MS).unref();
 }
 
-// This process's children, where /proc tells.
-function children() {
-  try {
-    const tasks = readdirSync("/proc/self/task");
-    return tasks.map((task) => readFileSync(`/proc/self/task/${task}/children`, "utf8")).join("");
-  } catch {
-    return "";
-  }
-}
-
-// Calls back whenever a workerd was replaced, one call after another.
-async function watchChildren(changed) {
-  let before = children();
+// Tells a proxy that was replaced where the Worker is, until it answers. wrangler tells it after each reload, and
+// this is that message again: a reload would replace the runtime too, and with it every turn in it.
+async function tellNewProxies(port, tell, answers) {
+  let known = workerdOf(process.pid, port).proxy.join();
   for (;;) {
-    await sleep(HEALTH_EVERY_MS, undefined, { ref: false });
-    const now = children();
-    if (now === before) continue;
-    await changed();
-    before = children();
+    await sleep(PROXY_POLL_MS, undefined, { ref: false });
+    const now = workerdOf(process.pid, port).proxy.join();
+    if (now === known || now === "") continue;
+    known = now;
+    for (let check = 0; check < HEALTH_CHECKS && !stopping; check += 1) {
+      tell();
+      if (await answers()) break;
+      await sleep(PROXY_POLL_MS, undefined, { ref: false });
+    }
   }
 }
 
@@ -136,6 +130,10 @@ process.env.CLOUDFLARE_CF_FETCH_ENABLED = "false";
 
 let worker;
 let stopping = false;
+// miniflare ends the process on a signal, with the signal's code. To be stopped is what this server is for.
+process.on("exit", () => {
+  if (stopping) process.exitCode = 0;
+});
 onStop(async () => {
   if (stopping) return;
   stopping = true;
@@ -144,36 +142,38 @@ onStop(async () => {
   process.exit(0);
 });
 
-const chosen = port();
-await requireFree(chosen);
-const state = resolve(process.env.STATE_DIR || ".state");
+const { port, state, note } = where();
+await requireFree(port);
+mkdirSync(state, { recursive: true });
 const { unstable_startWorker } = await import("wrangler");
 worker = await unstable_startWorker({
   config: resolve(ROOT, "wrangler.toml"),
   envFiles: [],
   bindings: bindings(),
   dev: {
-    server: { hostname: HOST, port: chosen },
+    server: { hostname: HOST, port },
     inspector: false,
     persist: state,
     remote: false,
   },
 });
+let reloaded;
+worker.raw.on("reloadComplete", (event) => (reloaded = event));
 await worker.ready;
-const url = `http://${HOST}:${chosen}`;
+const url = `http://${HOST}:${port}`;
+// The cron trigger's pass brings D1's schema up, so that a first look into it finds tables.
+await cron();
+writeFileSync(note, `${process.pid}\n`);
+process.on("exit", () => rmSync(note, { force: true }));
 console.log(`Steadfast answers at ${url} and keeps its state in ${state}. Ctrl-C ends it.`);
-watchChildren(async () => {
-  for (let check = 0; check < HEALTH_CHECKS && !stopping; check += 1) {
-    await sleep(HEALTH_EVERY_MS, undefined, { ref: false });
-    const asked = fetch(`${url}/healthz`, { signal: AbortSignal.timeout(HEALTH_MS) });
-    const silent = await asked.then((answer) => answer.text()).then(
-      () => false,
-      (error) => error.name === "TimeoutError",
-    );
-    if (silent) await worker.patchConfig({});
-  }
-});
-setInterval(async () => {
+tellNewProxies(
+  port,
+  () => reloaded && worker.raw.proxy.onReloadComplete(reloaded),
+  () => fetch(`${url}/healthz`, { signal: AbortSignal.timeout(HEALTH_MS) }).then((answer) => answer.ok, () => false),
+);
+setInterval(cron, CRON_MS);
+
+async function cron() {
   try {
     const answer = await fetch(`${url}${CRON_PATH}`);
     await answer.text();
@@ -181,4 +181,4 @@ setInterval(async () => {
     // The runtime is being replaced after a change; the next minute comes.
     console.error(`make dev: the cron trigger was not delivered: ${error.message}`);
   }
-}, CRON_MS);
+}

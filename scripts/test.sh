@@ -1,10 +1,14 @@
 #!/bin/sh
 # What `make test` runs: every check there is, in the order of their cost, to the first that fails.
 #
+#   scripts/test.sh         all of them
+#   scripts/test.sh check   `make check`, the inner loop: what needs neither WASM nor workerd
+#
 # Owns the list of checks. Each is named with its seconds.
 
 set -eu
 cd "$(dirname "$0")/.."
+SCOPE=${1:-test}
 started=$(date +%s)
 
 phase() {
@@ -35,11 +39,20 @@ wasm_rustdoc() (
     rustdoc --target wasm32-unknown-unknown
 )
 
-phase "set-up" sh scripts/setup.sh test
+passed() {
+    printf '\n== all passed: %s s\n' "$(($(date +%s) - started))"
+    exit
+}
+
+phase "set-up" sh scripts/setup.sh "$SCOPE"
 . scripts/env.sh
 phase "fmt" cargo fmt --all --check
 phase "committed files" node scripts/check.mjs
 phase "clippy, native" cargo clippy --locked --all-targets -- -D warnings
+if [ "$SCOPE" = check ]; then
+    phase "native tests" cargo test --locked
+    passed
+fi
 phase "clippy, wasm32" wasm_clippy
 phase "clippy, wasm32 with faults" wasm_clippy --features faults
 phase "clippy, wasm32 Workers" wasm_clippy -p steadfast-worker -p custom-worker -p plain-worker -p bench-runner
@@ -59,4 +72,4 @@ phase "wrangler deploy --dry-run, example without objects" wrangler deploy --dry
 phase "Worker tests in workerd" node --disable-warning=ExperimentalWarning --test --test-concurrency=2 "miniflare/*.test.mjs" "bench/*.test.mjs"
 phase "the oracle of chaos" node --disable-warning=ExperimentalWarning --test "chaos/*.test.mjs"
 phase "chaos, 30 s" node --disable-warning=ExperimentalWarning chaos/run.mjs
-printf '\n== all passed: %s s\n' "$(($(date +%s) - started))"
+passed

@@ -38,13 +38,13 @@ const KEY: &str = "execution";
 const STALLED_MS: u64 = 60_000;
 
 impl Execution {
-    fn script(&self) -> std::result::Result<DemoScript, String> {
+    fn script(&self) -> DemoScript {
         let script = DemoScript::of_request(&self.id, &self.body);
-        let script = script.map_err(|refused| refused.to_string())?;
-        Ok(match self.cancelled_at {
+        let script = script.unwrap_or_else(|why| DemoScript::refusing(&self.id, &why));
+        match self.cancelled_at {
             Some(at) => script.cancelled_at(elapsed_ms(at, self.started_at)),
             None => script,
-        })
+        }
     }
 }
 
@@ -101,10 +101,7 @@ impl DemoHost {
                 connections: 0,
             },
         };
-        let script = match execution.script() {
-            Ok(script) => script,
-            Err(refused) => return Response::error(refused, 422),
-        };
+        let script = execution.script();
         let elapsed = elapsed_ms(now_ms(), execution.started_at);
         let first = execution.connections == 0;
         let opened = DemoConnection::open(&script, elapsed, cursor.as_deref(), first);
@@ -138,9 +135,7 @@ async fn next_chunk(telling: Option<Telling>) -> Option<(Result<Vec<u8>>, Option
         let Ok(Some(execution)) = telling.storage.get::<Execution>(KEY).await else {
             return Some((Err("the execution is gone".into()), None));
         };
-        let Ok(script) = execution.script() else {
-            return Some((Err("the execution can't be read".into()), None));
-        };
+        let script = execution.script();
         let elapsed = elapsed_ms(now_ms(), execution.started_at);
         match telling.connection.next(&script, elapsed) {
             Next::Send(text) => return Some((Ok(text.into_bytes()), Some(telling))),

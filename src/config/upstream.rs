@@ -51,6 +51,14 @@ impl UpstreamKind {
         }
     }
 
+    /// The kind of the own step of a turn that this one answers.
+    pub fn step_kind(self) -> &'static str {
+        match self {
+            Self::Demo | Self::Sandbox | Self::OpenaiChat | Self::Own => "llm",
+            Self::Task => "task",
+        }
+    }
+
     fn needs_url(self) -> bool {
         match self {
             Self::Demo | Self::Own | Self::Task => false,

@@ -133,6 +133,7 @@ impl<P: Ports, S: Store + Clone + 'static> Opener for Submitting<'_, P, S> {
         };
         Some(Kept {
             upstream: serde_json::to_string(&target).ok()?,
+            step_kind: "llm",
             wake_at: lease.until,
             lease: Some(lease.clone()),
             log_home: LogHome::D1,

@@ -98,6 +98,8 @@ pub(crate) struct Accepting<'a> {
     pub content: String,
     /// What recovery needs of the upstream, JSON.
     pub upstream: String,
+    /// The kind of the turn's own step.
+    pub step_kind: &'static str,
     /// When somebody should look at it.
     pub wake_at: i64,
     /// Held by whoever accepts it, where leases are held.
@@ -147,7 +149,7 @@ impl Accepting<'_> {
         Step {
             index: 0,
             intent: "turn".to_owned(),
-            kind: "llm".to_owned(),
+            kind: self.step_kind.to_owned(),
             status: "running".to_owned(),
             attempts: 1,
             result: None,

@@ -114,6 +114,7 @@ impl<P: Platform> Opener for Submitting<'_, P> {
         let watchdog_ms = terms.config.watchdog_ms;
         Some(Kept {
             upstream: serde_json::to_string(&target).ok()?,
+            step_kind: target.resolved.kind.step_kind(),
             wake_at: self.session.now().saturating_add_unsigned(watchdog_ms),
             lease: None,
             log_home: LogHome::Object,

@@ -78,6 +78,8 @@ pub(crate) trait Opener {
 pub(crate) struct Kept {
     /// What recovery needs of the upstream, JSON.
     pub upstream: String,
+    /// The kind of the turn's own step.
+    pub step_kind: &'static str,
     /// When somebody should look at the turn.
     pub wake_at: i64,
     /// Held by whoever accepts it, where leases are held.
@@ -146,6 +148,7 @@ async fn create<O: Opener>(
         session,
         content,
         upstream: kept.upstream,
+        step_kind: kept.step_kind,
         wake_at: kept.wake_at,
         lease: kept.lease,
         log_home: kept.log_home,

@@ -7,6 +7,7 @@
 
 use crate::json;
 use crate::wire::content;
+use std::borrow::Cow;
 
 pub mod connection;
 mod options;
@@ -55,11 +56,11 @@ struct Failure {
     /// Its frame's index.
     at: u64,
     due_ms: u64,
-    message: &'static str,
+    message: Cow<'static, str>,
 }
 
 /// What a frame is, by its index.
-enum Scene {
+enum Scene<'a> {
     Started,
     Delta(usize),
     ToolCall,
@@ -67,7 +68,7 @@ enum Scene {
     Usage,
     Result,
     Completed,
-    Failed(&'static str),
+    Failed(&'a str),
 }
 
 /// All frames but the deltas: started, tool call and result, usage, result, completed.
@@ -101,7 +102,7 @@ impl DemoScript {
             script.failure = Some(Failure {
                 at,
                 due_ms: script.due_ms(at),
-                message: "the demo failed as `metadata.demo.failAfter` asked",
+                message: "the demo failed as `metadata.demo.failAfter` asked".into(),
             });
         }
         Ok(script)
@@ -117,6 +118,23 @@ impl DemoScript {
         Self::new(execution_id, message, fields.get("metadata").copied())
     }
 
+    /// The script for a request that the agent doesn't take: it begins, and fails with the reason.
+    ///
+    /// A refusal by status would fail the turn as well, but no status says which option was wrong.
+    pub fn refusing(execution_id: &str, why: &BadRequest) -> Self {
+        DemoScript {
+            execution_id: execution_id.to_owned(),
+            options: Options::DEFAULT,
+            message: Message::default(),
+            deltas: Vec::new(),
+            failure: Some(Failure {
+                at: 1,
+                due_ms: 0,
+                message: why.to_string().into(),
+            }),
+        }
+    }
+
     /// This script, cancelled so long after its start: the frames due by then stay, and a
     /// failure follows them. What was over by then stays as it is.
     pub fn cancelled_at(mut self, elapsed_ms: u64) -> Self {
@@ -125,7 +143,7 @@ impl DemoScript {
             self.failure = Some(Failure {
                 at,
                 due_ms: elapsed_ms,
-                message: "cancelled",
+                message: "cancelled".into(),
             });
         }
         self
@@ -179,11 +197,11 @@ impl DemoScript {
         })
     }
 
-    fn scene(&self, index: u64) -> Option<Scene> {
+    fn scene(&self, index: u64) -> Option<Scene<'_>> {
         if let Some(failure) = &self.failure
             && index >= failure.at
         {
-            return (index == failure.at).then_some(Scene::Failed(failure.message));
+            return (index == failure.at).then_some(Scene::Failed(&failure.message));
         }
         let deltas = self.delta_count();
         // The tool is called in the middle of the answer, after the longer half.

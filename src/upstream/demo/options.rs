@@ -43,8 +43,8 @@ pub enum BadRequest {
     #[error("`metadata.demo` must be an object")]
     NotAnObject,
     /// A name that is none of the options.
-    #[error("`metadata.demo` takes words, delayMs, failAfter, stallAfter and cutAfter")]
-    UnknownOption,
+    #[error("`metadata.demo` takes words, delayMs, failAfter, stallAfter and cutAfter, not {0:?}")]
+    UnknownOption(String),
     /// An option is no integer within its bounds.
     #[error("`metadata.demo.{name}` must be an integer from {least} to {most}")]
     OutOfBounds {
@@ -58,15 +58,17 @@ pub enum BadRequest {
 }
 
 impl Options {
+    pub(super) const DEFAULT: Self = Options {
+        words: None,
+        delay_ms: DELAY_MS,
+        fail_after: None,
+        stall_after: None,
+        cut_after: None,
+    };
+
     /// Reads `demo` out of raw metadata; without it all is default.
     pub(super) fn read(metadata: Option<&str>) -> Result<Self, BadRequest> {
-        let mut options = Options {
-            words: None,
-            delay_ms: DELAY_MS,
-            fail_after: None,
-            stall_after: None,
-            cut_after: None,
-        };
+        let mut options = Options::DEFAULT;
         let object = |raw| json::members(raw).map_err(|_| BadRequest::NotAnObject);
         let Some(metadata) = metadata.filter(|raw| *raw != "null") else {
             return Ok(options);
@@ -89,7 +91,7 @@ impl Options {
                 "cutAfter" => {
                     options.cut_after = Some(integer("cutAfter", value, 1, FRAMES_MOST)?);
                 }
-                _ => return Err(BadRequest::UnknownOption),
+                _ => return Err(BadRequest::UnknownOption(name)),
             }
         }
         Ok(options)

@@ -9,7 +9,7 @@ use crate::json;
 use crate::wire::content;
 
 /// A message as the agent reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Message {
     words: Vec<Vec<u16>>,
 }

@@ -176,7 +176,7 @@ fn options_are_bounded_and_errors_name_them() {
     );
     check(
         r#"{"demo":{"cutafter":1}}"#,
-        "`metadata.demo` takes words, delayMs, failAfter, stallAfter and cutAfter",
+        "`metadata.demo` takes words, delayMs, failAfter, stallAfter and cutAfter, not \"cutafter\"",
     );
     for metadata in [
         "[]",
@@ -201,6 +201,17 @@ fn a_request_body_is_read_like_its_fields() {
     assert_eq!(DemoScript::of_request("x", body), expected);
     assert_eq!(DemoScript::of_request("x", "[]"), Err(BadRequest::Body));
     assert_eq!(DemoScript::of_request("x", "{}"), Err(BadRequest::Message));
+}
+
+#[test]
+fn a_request_that_is_not_taken_fails_with_the_reason() {
+    let why = BadRequest::UnknownOption("x".into());
+    let script = DemoScript::refusing("x", &why);
+    assert_eq!(kinds(&script), ["execution.started", "execution.failed"]);
+    let said = script.frame(1).expect("the failure").data;
+    assert!(said.contains(r#"not \"x\""#), "{said}");
+    assert_eq!((script.existing(0), script.due_ms(1)), (2, 0));
+    assert_eq!(script.clone().cancelled_at(5), script, "it was over");
 }
 
 #[test]

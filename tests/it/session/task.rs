@@ -12,7 +12,7 @@ use futures_executor::block_on;
 use steadfast::api::{Command, Page};
 use steadfast::caps;
 use steadfast::ids::EventKey;
-use steadfast::store::{Section, SqlStore, Statement, Status, Store};
+use steadfast::store::{Section, SqlStore, Statement, Status, Step, Store};
 use steadfast::wire::request::IfRunning;
 
 const QUESTION: &str = "What is 2 * (3 + 4)? the weather; 10 / 4";
@@ -101,22 +101,27 @@ fn a_task_streams_its_stages_waits_and_answers() {
     ));
     world.run_for(1_000);
     let steps = steps.json();
-    let names: Vec<&str> = steps["steps"]
+    let listed: Vec<(&str, &str, u64)> = steps["steps"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|step| step["intent"].as_str().unwrap())
+        .map(|step| {
+            let text = |field: &str| step[field].as_str().unwrap();
+            let index = step["index"].as_u64().unwrap();
+            (text("intent"), text("kind"), index)
+        })
         .collect();
+    // Those known by position stand behind the turn's own step, those known by name behind 2^20.
     assert_eq!(
-        names,
+        listed,
         [
-            "turn",
-            "plan",
-            "event:approval",
-            "answer",
-            "calculator:0",
-            "search:1",
-            "calculator:2"
+            ("turn", "task", 0),
+            ("plan", "logic", 1),
+            ("event:approval", "event", 2),
+            ("answer", "logic", 3),
+            ("calculator:0", "tool", 1_048_576),
+            ("search:1", "tool", 1_048_577),
+            ("calculator:2", "tool", 1_048_578)
         ]
     );
 }
@@ -460,16 +465,24 @@ fn a_wait_that_a_completed_task_dropped_does_not_seem_to_go_on() {
     world.run_for(1_000);
     assert_eq!(status(&object), Status::Completed);
     let steps = object.dump().runs[0].2.clone();
-    let statuses: Vec<(&str, &str)> = steps
+    let statuses: Vec<(&str, &str, &str)> = steps
         .iter()
-        .map(|step| (step.intent.as_str(), step.status.as_str()))
+        .map(|step| {
+            let Step {
+                intent,
+                kind,
+                status,
+                ..
+            } = step;
+            (intent.as_str(), kind.as_str(), status.as_str())
+        })
         .collect();
     assert_eq!(
         statuses,
         [
-            ("turn", "completed"),
-            ("work", "completed"),
-            ("event:approval", "failed")
+            ("turn", "task", "completed"),
+            ("work", "logic", "completed"),
+            ("event:approval", "event", "failed")
         ]
     );
 }
