@@ -2,7 +2,6 @@
 //!
 //! Owns the choice at each call. It doesn't own which kind a run has: that is the session's.
 
-use super::checked::Checked;
 use super::openai_chat::OpenAiChat;
 use super::sandbox::Sandbox;
 use super::{Ask, Capabilities, Cut, Http, Refusal, Signal, Upstream};
@@ -32,7 +31,7 @@ pub enum AnyFrames<H: Http, O: Upstream> {
     /// Of a chat completions API.
     OpenAiChat(<OpenAiChat<H> as Upstream>::Frames),
     /// Of the deployment's own.
-    Own(Checked<O::Frames>),
+    Own(O::Frames),
 }
 
 impl<H: Http, O: Upstream> Stream for AnyFrames<H, O> {
@@ -68,7 +67,7 @@ impl<H: Http, O: Upstream + 'static> Upstream for AnyUpstream<H, O> {
         Ok(match self {
             AnyUpstream::Sandbox(upstream) => AnyFrames::Sandbox(upstream.start(ask).await?),
             AnyUpstream::OpenAiChat(upstream) => AnyFrames::OpenAiChat(upstream.start(ask).await?),
-            AnyUpstream::Own(upstream) => AnyFrames::Own(Checked::new(upstream.start(ask).await?)),
+            AnyUpstream::Own(upstream) => AnyFrames::Own(upstream.start(ask).await?),
             AnyUpstream::Missing => return Err(MISSING),
         })
     }
@@ -81,9 +80,7 @@ impl<H: Http, O: Upstream + 'static> Upstream for AnyUpstream<H, O> {
             AnyUpstream::OpenAiChat(upstream) => {
                 AnyFrames::OpenAiChat(upstream.attach(ask, cursor).await?)
             }
-            AnyUpstream::Own(upstream) => {
-                AnyFrames::Own(Checked::new(upstream.attach(ask, cursor).await?))
-            }
+            AnyUpstream::Own(upstream) => AnyFrames::Own(upstream.attach(ask, cursor).await?),
             AnyUpstream::Missing => return Err(MISSING),
         })
     }

@@ -5,8 +5,9 @@
 //! decoded and encoded again, so a surrogate pair split between two chunks stays whole;
 //! and what is gathered over the stream is bounded by [`FRAME_BYTES`].
 
-use super::super::answer::{Ready, Translate, failure_message};
-use super::super::event_stream::Event;
+use super::super::answer::{Ready, Translate};
+use super::super::framing::Event;
+use super::super::http::failure_message;
 use super::super::{Cut, Frame, FrameBody};
 use super::tool_call::{OpenCall, ToolCallDelta};
 use super::usage::usage_data;

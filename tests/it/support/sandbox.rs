@@ -15,7 +15,7 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use steadfast::upstream::{Http, HttpRequest, HttpResponse, Unreachable};
+use steadfast::upstream::{Headers, Http, HttpRequest, HttpResponse, Unreachable};
 
 /// Until the head of an answer.
 const HEAD_MS: u64 = 5;
@@ -25,7 +25,7 @@ const HEAD_MS: u64 = 5;
 pub enum Behaviour {
     /// It is answered with this status.
     Status(u16),
-    /// It is answered 503 with a `Retry-After` in ms.
+    /// It is answered 503 with a `Retry-After` in ms, of which whole seconds are said.
     RetryAfter(u64),
     /// It arrives; its answer does not.
     HeadLost,
@@ -209,8 +209,7 @@ impl Upstream {
 }
 
 fn header(request: &HttpRequest, name: &str) -> Option<String> {
-    let found = request.headers.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.clone())
+    request.headers.get(name).map(str::to_owned)
 }
 
 fn asked(now: i64, request: &HttpRequest) -> Asked {
@@ -367,13 +366,16 @@ impl Http for Wire {
             Some(_) | None => {}
         }
         let status = received.as_ref().err().copied().unwrap_or(200);
+        let mut headers = Headers::default();
+        if let Some(Behaviour::RetryAfter(ms)) = behaviour {
+            headers.push("Retry-After", ms.div_ceil(1_000).to_string());
+        }
+        if received.is_ok() {
+            headers.push("Content-Type", "text/event-stream; charset=utf-8");
+        }
         Ok(HttpResponse {
             status,
-            retry_after_ms: match behaviour {
-                Some(Behaviour::RetryAfter(ms)) => Some(ms),
-                Some(_) | None => None,
-            },
-            content_type: received.is_ok().then(|| "text/event-stream".to_owned()),
+            headers,
             body: Body {
                 wire: self.clone(),
                 behaviour,
