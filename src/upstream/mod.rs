@@ -1,9 +1,11 @@
 //! What a turn is run against: agent sandboxes and model APIs.
 //!
-//! Owns the contract between a drain and an upstream ([`Upstream`]), the HTTP layer that adapters
-//! share, and the adapters. It doesn't own retries,
+//! Owns the contract between a drain and an upstream ([`Upstream`]), the table of kinds
+//! ([`registry`]), the HTTP layer that adapters share, and the adapters. It doesn't own retries,
 //! budgets or what a frame means for the turn: those are `turn/`.
 //! Invariant: upstream JSON stays raw text, and only a terminal frame ends a turn.
+
+pub mod registry;
 
 pub mod demo;
 pub mod openai_chat;
@@ -22,6 +24,7 @@ pub use any::{AnyFrames, AnyUpstream};
 pub use checked::Checked;
 pub use http::{Headers, Http, HttpRequest, HttpResponse, Method, Unreachable};
 pub use openai_chat::OpenAiChat;
+pub use registry::{BuiltIn, Means, Missing, OwnNames, Resolved, UpstreamKind};
 pub use sandbox::Sandbox;
 
 use crate::json;

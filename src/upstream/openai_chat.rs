@@ -7,6 +7,7 @@
 use super::answer::Frames;
 use super::framing::BodyFraming;
 use super::http::{Http, Method, Server, refusal_without_executions};
+use super::registry::{Means, Resolved};
 use super::{Ask, Capabilities, Frame, FrameBody, Refusal, Upstream};
 use crate::json;
 
@@ -15,6 +16,11 @@ mod tool_call;
 mod usage;
 
 use chunks::ChatChunks;
+
+/// The server of a stored run.
+pub(super) fn upstream<M: Means>(means: &M, resolved: &Resolved) -> OpenAiChat<M::Http> {
+    OpenAiChat::new(means.network(), resolved.base_url(), means.key())
+}
 
 /// A server with `POST {base_url}/chat/completions`.
 #[derive(Clone)]

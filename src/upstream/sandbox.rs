@@ -8,8 +8,14 @@
 use super::answer::{Frames, Ready, Translate};
 use super::framing::{BodyFraming, Event};
 use super::http::{Http, Method, Server, failure_message, refusal};
+use super::registry::{Means, Resolved};
 use super::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Upstream};
 use crate::json;
+
+/// The sandbox of a stored run.
+pub(super) fn upstream<M: Means>(means: &M, resolved: &Resolved) -> Sandbox<M::Http> {
+    Sandbox::new(means.network(), resolved.base_url(), means.key())
+}
 
 /// An agent server that speaks PROTOCOL §4.1.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! The agent's answers, its pace, and its connections under a clock of the test's own.
 
 use super::super::scripted::{Scripted, all, ask};
-use super::super::{Checked, Cut, Frame, FrameBody, Sandbox, Signal, Upstream};
+use super::super::{Checked, Cut, Frame, FrameBody, Signal, Upstream};
 use super::*;
 use crate::caps::FRAME_BYTES;
 
