@@ -15,6 +15,7 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use steadfast::upstream::framing::BodyFraming;
 use steadfast::upstream::{Headers, Http, HttpRequest, HttpResponse, Unreachable};
 
 /// Until the head of an answer.
@@ -171,6 +172,7 @@ impl Upstream {
         self.0.asked.borrow_mut().push(asked(now, request));
         if request.url.ends_with("/chat/completions") {
             return Ok(Connection {
+                framing: BodyFraming::EventStream,
                 pieces: chat::pieces(&self.script(&request.body), now),
                 cancelled_at: Rc::default(),
             });
@@ -257,6 +259,7 @@ impl Execution {
         }
         pieces.push((at, rest));
         Connection {
+            framing: BodyFraming::EventStream,
             pieces,
             cancelled_at: Rc::clone(&self.cancelled_at),
         }
@@ -313,6 +316,7 @@ impl Execution {
 
 /// An answer on its way: when each piece of its body arrives.
 pub(super) struct Connection {
+    pub(super) framing: BodyFraming,
     pub(super) pieces: Vec<(i64, Vec<u8>)>,
     pub(super) cancelled_at: Rc<Cell<Option<i64>>>,
 }
@@ -370,8 +374,9 @@ impl Http for Wire {
         if let Some(Behaviour::RetryAfter(ms)) = behaviour {
             headers.push("Retry-After", ms.div_ceil(1_000).to_string());
         }
-        if received.is_ok() {
-            headers.push("Content-Type", "text/event-stream; charset=utf-8");
+        if let Ok(connection) = &received {
+            let media_type = connection.framing.media_type();
+            headers.push("Content-Type", format!("{media_type}; charset=utf-8"));
         }
         Ok(HttpResponse {
             status,
