@@ -8,7 +8,6 @@
 
 use super::any::AnyUpstream;
 use super::{Ask, Capabilities, Cut, Http, Refusal, Signal, Upstream};
-use super::{demo, openai_chat, sandbox};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -74,11 +73,11 @@ macro_rules! built_in {
 
 built_in! {
     /// The built-in agent: no key, no network.
-    Demo = "demo" needs NOTHING, by demo::upstream;
+    Demo = "demo" needs NOTHING, by super::demo::upstream;
     /// An agent sandbox, PROTOCOL §4.1.
-    Sandbox = "sandbox" needs URL, by sandbox::upstream;
+    Sandbox = "sandbox" needs URL, by super::sandbox::upstream;
     /// Any server of the chat completions API. It has no default model; a sandbox may well have one.
-    OpenaiChat = "openai-chat" needs URL_AND_MODEL, by openai_chat::upstream;
+    OpenaiChat = "openai-chat" needs URL_AND_MODEL, by super::openai_chat::upstream;
 }
 
 impl BuiltIn {
