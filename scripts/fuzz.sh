@@ -23,7 +23,7 @@ LIMITS="-max_len=4096 -timeout=20 -rss_limit_mb=1024"
 words() {
     case $1 in
     sandbox | openai_chat) echo upstreams ;;
-    canonical | canonical_node) echo json ;;
+    canonical | canonical_node | bodies) echo json ;;
     *) echo "$1" ;;
     esac
 }

@@ -52,3 +52,8 @@ pub mod native;
 
 #[cfg(target_arch = "wasm32")]
 pub mod cloudflare;
+
+/// What this page tells a stranger to write compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/add-an-upstream.md")]
+struct AddAnUpstream;

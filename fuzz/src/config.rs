@@ -5,9 +5,8 @@
 use crate::cursors::refusal;
 use crate::input::text;
 use std::collections::BTreeMap;
-use steadfast::config::{
-    CorsConfig, OwnNames, Resolved, TurnConfig, UpstreamConfig, read_project, read_upstream_key,
-};
+use steadfast::config::{CorsConfig, TurnConfig, UpstreamConfig, read_project, read_upstream_key};
+use steadfast::upstream::{OwnNames, Resolved};
 use steadfast::wire::problem::Problem;
 
 const OWN: OwnNames<'static> = OwnNames {

@@ -6,7 +6,8 @@
 
 use crate::input::{SINGLE_BYTES, cuttings, filled};
 use steadfast::caps::FRAME_BYTES;
-use steadfast::upstream::event_stream::{Decoder, Event, Malformed};
+use steadfast::upstream::event_stream::Decoder;
+use steadfast::upstream::framing::{Event, Malformed};
 
 /// What a stream comes to: its events, and what ended it if not its end.
 type Read = (Vec<Event>, Option<Malformed>);

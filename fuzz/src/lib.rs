@@ -5,6 +5,7 @@
 //! short run and in the long one alike. Invariant: a target is a pure function of its bytes, and it
 //! sees nothing of the crate but what every user sees.
 
+mod bodies;
 mod canonical;
 mod config;
 mod credentials;
@@ -19,6 +20,7 @@ mod node;
 mod requests;
 mod upstreams;
 
+pub use bodies::bodies;
 pub use canonical::{canonical, canonical_node};
 pub use config::config;
 pub use credentials::credentials;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: redirects are not followed, and dropping a body closes its connection.
 
-use crate::upstream::{Http, HttpRequest, HttpResponse, Unreachable};
+use crate::upstream::{self, Http, HttpRequest, HttpResponse, Unreachable};
 use futures_util::Stream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -52,26 +52,27 @@ impl Drop for Body {
 
 fn build(request: &HttpRequest) -> worker::Result<Request> {
     let headers = Headers::new();
-    for (name, value) in &request.headers {
+    for (name, value) in request.headers.iter() {
         headers.set(name, value)?;
     }
+    let method = match request.method {
+        upstream::Method::Get => Method::Get,
+        upstream::Method::Post => Method::Post,
+        upstream::Method::Delete => Method::Delete,
+    };
+    let body = Some(request.body.as_str()).filter(|body| !body.is_empty());
     let mut init = RequestInit::new();
-    init.with_method(Method::Post)
+    init.with_method(method)
         .with_headers(headers)
         .with_redirect(RequestRedirect::Manual)
-        .with_body(Some(request.body.as_str().into()));
+        .with_body(body.map(Into::into));
     Request::new_with_init(&request.url, &init)
 }
 
 /// The execution that a request to the demo agent is about: named in a header, or in the path of a
 /// cancel.
 fn execution_of(request: &HttpRequest) -> Option<&str> {
-    let named = request
-        .headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("x-execution-id"))
-        .map(|(_, value)| value.as_str());
-    named.or_else(|| {
+    request.headers.get("x-execution-id").or_else(|| {
         let path = request.url.strip_suffix("/cancel")?;
         path.rsplit('/').next()
     })
@@ -103,18 +104,9 @@ impl Http for Transport {
             Transport::DemoAgent(env) => (ask_demo(env, &request).await, None),
         };
         let mut answer = answer.map_err(|_| Unreachable)?;
-        let header = |name| answer.headers().get(name).ok().flatten();
-        let retry_after_ms = header("retry-after")
-            .and_then(|seconds| seconds.trim().parse::<u64>().ok())
-            .map(|seconds| seconds.saturating_mul(1_000));
-        let content_type = header("content-type").map(|value| {
-            let media_type = value.split(';').next().unwrap_or_default();
-            media_type.trim().to_ascii_lowercase()
-        });
         Ok(HttpResponse {
             status: answer.status_code(),
-            retry_after_ms,
-            content_type,
+            headers: answer.headers().entries().collect(),
             body: Body {
                 // No body is an empty one.
                 bytes: answer.stream().ok().map(Box::pin),

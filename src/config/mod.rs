@@ -13,7 +13,7 @@ mod upstream;
 pub use auth::{AuthConfig, Identity, is_loopback_host};
 pub use cors::CorsConfig;
 pub use isolate::IsolateConfig;
-pub use upstream::{OwnNames, Resolved, Secret, UpstreamConfig, UpstreamKind, read_upstream_key};
+pub use upstream::{Secret, UpstreamConfig, read_upstream_key};
 
 use crate::caps::{self, Setting};
 use crate::ids::ProjectId;

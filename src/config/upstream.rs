@@ -1,109 +1,14 @@
-//! Which upstreams and models there are, and which of them a request gets (PROTOCOL §4).
+//! Which upstreams and models a request may ask for, and which of them it gets (PROTOCOL §4).
 //!
-//! Owns `UPSTREAM`, `UPSTREAM_URL`, `UPSTREAM_MODEL` and `UPSTREAM_KEY`. It doesn't own how an
-//! upstream is spoken to. Invariant: a [`Resolved`] is complete but for the key, so a run that is
-//! recovered asks the upstream that it began with, whatever the variables say by then.
+//! Owns `UPSTREAM`, `UPSTREAM_URL`, `UPSTREAM_MODEL` and `UPSTREAM_KEY`. Which kinds there are, and what
+//! each needs of these, is the registry's. Invariant: a [`Resolved`] is complete but for the key, so a
+//! run that is recovered asks the upstream that it began with, whatever the variables say by then.
 
 use super::{Vars, is_authority, list, lookup};
 use crate::caps;
+use crate::upstream::registry::{Needs, Offered, OwnNames, Resolved, is_built_in};
 use crate::wire::problem::Problem;
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::fmt;
-
-/// A kind of upstream. PERSISTED by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UpstreamKind {
-    /// The built-in agent: no key, no network.
-    Demo,
-    /// An agent sandbox, PROTOCOL §4.1.
-    Sandbox,
-    /// Any server of the chat completions API.
-    OpenaiChat,
-    /// One of the deployment's own code, which [`Resolved::name`] tells.
-    Own,
-    /// A durable task of this code, which [`Resolved::name`] tells: nobody else is asked.
-    Task,
-}
-
-/// What a task's name stands behind, in `UPSTREAM` and in requests.
-const TASK_PREFIX: &str = "task:";
-
-impl UpstreamKind {
-    const BUILT_IN: [Self; 3] = [Self::Demo, Self::Sandbox, Self::OpenaiChat];
-
-    /// The built-in kind with this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::BUILT_IN
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
-    }
-
-    /// The stored name; of a built-in kind also the one in requests and variables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Demo => "demo",
-            Self::Sandbox => "sandbox",
-            Self::OpenaiChat => "openai-chat",
-            Self::Own => "own",
-            Self::Task => "task",
-        }
-    }
-
-    /// The kind of the own step of a turn that this one answers.
-    pub fn step_kind(self) -> &'static str {
-        match self {
-            Self::Demo | Self::Sandbox | Self::OpenaiChat | Self::Own => "llm",
-            Self::Task => "task",
-        }
-    }
-
-    fn needs_url(self) -> bool {
-        match self {
-            Self::Demo | Self::Own | Self::Task => false,
-            Self::Sandbox | Self::OpenaiChat => true,
-        }
-    }
-
-    /// The chat completions API has no default model; a sandbox may well have one.
-    fn needs_model(self) -> bool {
-        match self {
-            Self::Demo | Self::Sandbox | Self::Own | Self::Task => false,
-            Self::OpenaiChat => true,
-        }
-    }
-}
-
-/// The upstream of one run. PERSISTED: fields are only added, and an added one has a default.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resolved {
-    /// What is spoken there.
-    pub kind: UpstreamKind,
-    /// Which of the deployment's own upstreams or tasks; of no other kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The base URL without a slash at its end, for kinds that have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// The model's name, if one was asked for or configured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-}
-
-impl Resolved {
-    /// The name under which requests ask for it.
-    pub fn public_name(&self) -> Cow<'_, str> {
-        let name = self.name.as_deref().unwrap_or(self.kind.as_str());
-        match self.kind {
-            UpstreamKind::Task => Cow::Owned(format!("{TASK_PREFIX}{name}")),
-            UpstreamKind::Own => Cow::Borrowed(name),
-            UpstreamKind::Demo | UpstreamKind::Sandbox | UpstreamKind::OpenaiChat => {
-                Cow::Borrowed(self.kind.as_str())
-            }
-        }
-    }
-}
 
 /// The upstreams and models that requests may name; the first of each is the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,55 +18,12 @@ pub struct UpstreamConfig {
     models: Vec<String>,
 }
 
-/// An upstream by the name under which requests ask for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Offered {
-    name: String,
-    kind: UpstreamKind,
-}
-
-impl Offered {
-    fn parse(name: String, own: OwnNames<'_>) -> Option<Self> {
-        let kind = match name.strip_prefix(TASK_PREFIX) {
-            Some(task) => own.tasks.contains(&task).then_some(UpstreamKind::Task),
-            None => UpstreamKind::parse(&name).or_else(|| {
-                let upstreams = own.upstreams;
-                upstreams
-                    .contains(&name.as_str())
-                    .then_some(UpstreamKind::Own)
-            }),
-        };
-        Some(Offered { kind: kind?, name })
-    }
-
-    /// What of the name a run keeps.
-    fn own_name(&self) -> Option<String> {
-        match self.kind {
-            UpstreamKind::Demo | UpstreamKind::Sandbox | UpstreamKind::OpenaiChat => None,
-            UpstreamKind::Own => Some(self.name.clone()),
-            UpstreamKind::Task => {
-                let task = self.name.strip_prefix(TASK_PREFIX);
-                task.map(str::to_owned)
-            }
-        }
-    }
-}
-
-/// What a deployment's code offers beside the built-in upstreams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OwnNames<'a> {
-    /// Its own upstreams.
-    pub upstreams: &'a [&'a str],
-    /// Its tasks, which stand in `UPSTREAM` behind `task:`.
-    pub tasks: &'a [&'a str],
-}
-
 /// Whether a deployment's own upstream or task may have this name.
 fn is_own_name(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=caps::UPSTREAM_NAME_BYTES).contains(&name.len())
         && name.bytes().all(fits)
-        && UpstreamKind::parse(name).is_none()
+        && !is_built_in(name)
 }
 
 impl UpstreamConfig {
@@ -182,15 +44,15 @@ impl UpstreamConfig {
                 !upstreams.is_empty() && names.all(|name| is_own_name(name))
             })
             .ok_or_else(|| Problem::misconfigured("UPSTREAM"))?;
-        let kinds = || upstreams.iter().map(|offered| offered.kind);
-        let url = if kinds().any(UpstreamKind::needs_url) {
+        let any = |need: fn(Needs) -> bool| upstreams.iter().any(|offered| need(offered.needs()));
+        let url = if any(|needs| needs.url) {
             let url = lookup(vars, "UPSTREAM_URL").and_then(|url| base_url(&url));
             Some(url.ok_or_else(|| Problem::misconfigured("UPSTREAM_URL"))?)
         } else {
             None
         };
         let models = list(vars, "UPSTREAM_MODEL")?;
-        if models.is_empty() && kinds().any(UpstreamKind::needs_model) {
+        if models.is_empty() && any(|needs| needs.model) {
             return Err(Problem::misconfigured("UPSTREAM_MODEL"));
         }
         Ok(Self {
@@ -210,10 +72,9 @@ impl UpstreamConfig {
             |field| Problem::invalid_request(format!("`{field}` must be one that is configured"));
         let offered = match upstream {
             None => self.upstreams.first(),
-            Some(name) => self.upstreams.iter().find(|offered| offered.name == name),
+            Some(name) => self.upstreams.iter().find(|offered| offered.name() == name),
         };
         let offered = offered.ok_or_else(|| unknown("upstream"))?;
-        let kind = offered.kind;
         let model = match model {
             None => self.models.first(),
             Some(name) => {
@@ -221,12 +82,7 @@ impl UpstreamConfig {
                 Some(known.ok_or_else(|| unknown("model"))?)
             }
         };
-        Ok(Resolved {
-            kind,
-            name: offered.own_name(),
-            url: self.url.clone().filter(|_| kind.needs_url()),
-            model: model.cloned(),
-        })
+        Ok(offered.resolve(self.url.as_deref(), model.map(String::as_str)))
     }
 }
 
@@ -278,6 +134,7 @@ pub fn read_upstream_key(vars: Vars<'_>) -> Result<Option<Secret>, Problem> {
 mod tests {
     use super::super::tests::vars;
     use super::*;
+    use crate::upstream::{BuiltIn, UpstreamKind};
 
     fn own<'a>(upstreams: &'a [&'a str]) -> OwnNames<'a> {
         OwnNames {
@@ -286,9 +143,9 @@ mod tests {
         }
     }
 
-    fn resolved(kind: UpstreamKind, url: Option<&str>, model: Option<&str>) -> Resolved {
+    fn resolved(kind: BuiltIn, url: Option<&str>, model: Option<&str>) -> Resolved {
         Resolved {
-            kind,
+            kind: UpstreamKind::BuiltIn(kind),
             name: None,
             url: url.map(str::to_owned),
             model: model.map(str::to_owned),
@@ -305,25 +162,21 @@ mod tests {
         let config = UpstreamConfig::read(&vars(&pairs), OwnNames::default()).unwrap();
         let url = Some("https://api.example/v1");
         let cases = [
-            (
-                None,
-                None,
-                resolved(UpstreamKind::Sandbox, url, Some("small")),
-            ),
+            (None, None, resolved(BuiltIn::Sandbox, url, Some("small"))),
             (
                 Some("large"),
                 None,
-                resolved(UpstreamKind::Sandbox, url, Some("large")),
+                resolved(BuiltIn::Sandbox, url, Some("large")),
             ),
             (
                 None,
                 Some("demo"),
-                resolved(UpstreamKind::Demo, None, Some("small")),
+                resolved(BuiltIn::Demo, None, Some("small")),
             ),
             (
                 Some("large"),
                 Some("openai-chat"),
-                resolved(UpstreamKind::OpenaiChat, url, Some("large")),
+                resolved(BuiltIn::OpenaiChat, url, Some("large")),
             ),
         ];
         for (model, upstream, expected) in cases {
@@ -341,7 +194,7 @@ mod tests {
             UpstreamConfig::read(&vars(&[("UPSTREAM", "demo")]), OwnNames::default()).unwrap();
         assert_eq!(
             config.resolve(None, None),
-            Ok(resolved(UpstreamKind::Demo, None, None))
+            Ok(resolved(BuiltIn::Demo, None, None))
         );
         for (model, upstream) in [
             (Some("m"), None),
@@ -426,49 +279,18 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_upstream_is_read_again() {
-        for (kind, stored) in UpstreamKind::BUILT_IN.into_iter().zip([
-            r#"{"kind":"demo"}"#,
-            r#"{"kind":"sandbox","url":"http://a"}"#,
-            r#"{"kind":"openai-chat","url":"http://a","model":"m"}"#,
-        ]) {
-            let read: Resolved = serde_json::from_str(stored).unwrap();
-            assert_eq!(read.kind, kind);
-            assert_eq!(serde_json::to_string(&read).unwrap(), stored);
-            assert_eq!(UpstreamKind::parse(kind.as_str()), Some(kind));
-            assert!(stored.contains(&format!("\"{}\"", kind.as_str())));
-        }
-    }
-
-    #[test]
-    fn a_stored_upstream_of_the_deployments_own_is_read_again() {
-        let stored = r#"{"kind":"own","name":"words","model":"m"}"#;
-        let read: Resolved = serde_json::from_str(stored).unwrap();
-        let expected = Resolved {
-            name: Some("words".into()),
-            ..resolved(UpstreamKind::Own, None, Some("m"))
-        };
-        assert_eq!(read, expected);
-        assert_eq!(serde_json::to_string(&read).unwrap(), stored);
-        // No variable names the kind itself.
-        assert_eq!(UpstreamKind::parse("own"), None);
-    }
-
-    #[test]
     fn a_deployments_own_upstreams_stand_beside_the_built_in_ones() {
         let pairs = [("UPSTREAM", "words,demo"), ("UPSTREAM_MODEL", "m")];
         let config = UpstreamConfig::read(&vars(&pairs), own(&["other", "words"])).unwrap();
         let words = Resolved {
+            kind: UpstreamKind::Own,
             name: Some("words".into()),
-            ..resolved(UpstreamKind::Own, None, Some("m"))
+            ..resolved(BuiltIn::Demo, None, Some("m"))
         };
         for (upstream, expected) in [
             (None, Some(words.clone())),
             (Some("words"), Some(words)),
-            (
-                Some("demo"),
-                Some(resolved(UpstreamKind::Demo, None, Some("m"))),
-            ),
+            (Some("demo"), Some(resolved(BuiltIn::Demo, None, Some("m")))),
             // Known to the code, not configured.
             (Some("other"), None),
             (Some("own"), None),

@@ -30,6 +30,15 @@ pub fn compact(raw: &str) -> Option<String> {
     Some(out)
 }
 
+/// As [`compact`], of text that is given away: what has no white space outside strings is not copied.
+pub fn compacted(raw: String) -> Option<String> {
+    validate(&raw).ok()?;
+    match Structure::of(&raw).any(|(_, byte)| is_space(byte)) {
+        true => compact(&raw),
+        false => Some(raw),
+    }
+}
+
 /// How many arrays and objects stand inside each other at the deepest place of valid JSON.
 pub fn depth(raw: &str) -> usize {
     let mut open = 0_usize;
@@ -344,6 +353,7 @@ mod tests {
         ];
         for (raw, expected) in cases {
             assert_eq!(compact(raw).as_deref(), Some(expected), "{raw:?}");
+            assert_eq!(compacted(raw.to_owned()).as_deref(), Some(expected));
         }
     }
 
@@ -361,6 +371,7 @@ mod tests {
             r#"{"\ud800":"\/"}"#,
         ] {
             assert_eq!(compact(raw).as_deref(), Some(raw));
+            assert_eq!(compacted(raw.to_owned()).as_deref(), Some(raw));
         }
     }
 
@@ -400,6 +411,7 @@ mod tests {
             "[}",
         ] {
             assert_eq!(compact(raw), None, "{raw:?}");
+            assert_eq!(compacted(raw.to_owned()), None, "{raw:?}");
         }
     }
 
@@ -590,6 +602,7 @@ mod tests {
         #[test]
         fn compact_finds_the_tight_form((spaced, tight) in spaced_json()) {
             prop_assert_eq!(compact(&spaced), Some(tight.clone()));
+            prop_assert_eq!(compacted(spaced.clone()), Some(tight.clone()));
             let pieces = tokens(&spaced).map(|token| match token {
                 Token::Mark(mark) => char::from(mark).to_string(),
                 Token::Literal(text) | Token::Word(text) => text.to_owned(),

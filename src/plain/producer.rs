@@ -6,13 +6,10 @@
 
 use super::supervise;
 use super::{SupervisedTurn, TurnInput, TurnRefused};
-use crate::caps;
-use crate::json;
 use crate::ports::Ports;
 use crate::store::Store;
 use crate::turn::Hooks;
 use crate::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
-use crate::wire::line::check_upstream_kind;
 use futures_util::Stream;
 use std::future::Future;
 use std::pin::Pin;
@@ -89,7 +86,7 @@ where
     }
 }
 
-/// The frames of one attempt, numbered and checked.
+/// The frames of one attempt, numbered.
 pub struct ProducedFrames<T> {
     state: State<T>,
     count: u64,
@@ -133,7 +130,10 @@ impl<T: Stream<Item = Produced> + Unpin> Stream for ProducedFrames<T> {
             },
         };
         let answer = match item {
-            Some(Ok((kind, data))) => event(&kind, &data).map(|body| this.frame(body)),
+            Some(Ok((kind, data))) => Ok(this.frame(FrameBody::Event {
+                kind,
+                data: Some(data),
+            })),
             Some(Err(ProduceError::Failed(message))) => {
                 Ok(this.frame(FrameBody::Failed { message }))
             }
@@ -141,24 +141,6 @@ impl<T: Stream<Item = Produced> + Unpin> Stream for ProducedFrames<T> {
             None => Ok(this.frame(FrameBody::Completed)),
         };
         Poll::Ready(Some(answer))
-    }
-}
-
-fn event(kind: &str, data: &str) -> Result<FrameBody, Cut> {
-    let refuse = |why: &str| Err(Cut::Protocol(why.to_owned()));
-    if data.len() > caps::FRAME_BYTES {
-        return refuse("a produced frame is too large");
-    }
-    let kind = match check_upstream_kind(kind) {
-        Ok(kind) => kind.into_owned(),
-        Err(refused) => return refuse(&refused.to_string()),
-    };
-    match json::compact(data) {
-        Some(data) => Ok(FrameBody::Event {
-            kind,
-            data: Some(data),
-        }),
-        None => refuse("a produced frame's data is not JSON"),
     }
 }
 

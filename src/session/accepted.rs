@@ -4,10 +4,10 @@
 //! Owns those shapes, the history window, and the request they make for the upstream.
 //! Invariant: the same run always makes the same request, whatever the configuration says by then.
 
-use crate::config::{Resolved, TurnConfig};
+use crate::config::TurnConfig;
 use crate::store::{self, Message, Role, Run, Store};
 use crate::turn::{Limits, Settings};
-use crate::upstream::{Ask, HistoryMessage};
+use crate::upstream::{Ask, HistoryMessage, Resolved};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};

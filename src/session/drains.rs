@@ -8,19 +8,41 @@ use super::accepted::{Target, ask, settings};
 use super::alarm::{Facts, must_set, next_alarm};
 use super::{App, Platform, Session};
 use crate::caps;
-use crate::config::{UpstreamKind, read_upstream_key};
+use crate::config::read_upstream_key;
 use crate::ids;
 use crate::log::Live;
 use crate::ops::{About, Why};
 use crate::ports::Spawn;
 use crate::store::{self, Policy, Run, Status, Store};
 use crate::turn::{Drain, Drained};
-use crate::upstream::{AnyUpstream, OpenAiChat, Sandbox};
+use crate::upstream::{AnyUpstream, Means, UpstreamKind};
 use crate::wire::problem::Problem;
 use std::rc::Rc;
 
-/// What a session's runs are run against.
-type UpstreamOf<P> = AnyUpstream<<P as Platform>::Http, <<P as Platform>::App as App>::Upstream>;
+/// What its platform and its app give for the upstream of a run.
+impl<P: Platform> Means for Session<P> {
+    type Http = P::Http;
+    type Own = <P::App as App>::Upstream;
+
+    fn network(&self) -> P::Http {
+        self.platform.network()
+    }
+
+    fn demo_agent(&self) -> P::Http {
+        self.platform.demo_agent()
+    }
+
+    fn key(&self) -> Option<String> {
+        let key = read_upstream_key(&|name| self.platform.var(name));
+        // A bad one was refused when the turn was accepted; a server that wants one says so itself.
+        key.ok().flatten().map(|secret| secret.expose().to_owned())
+    }
+
+    fn own(&self, name: &str) -> Option<Self::Own> {
+        let vars = |name: &str| self.platform.var(name);
+        self.platform.app().upstream(name, &vars)
+    }
+}
 
 impl<P: Platform> Session<P> {
     /// Takes the open run over if its drain is gone; the turn it took over.
@@ -186,44 +208,11 @@ impl<P: Platform> Session<P> {
         Ok(())
     }
 
-    pub(super) fn upstream(&self, target: &Target) -> UpstreamOf<P> {
-        let key = read_upstream_key(&|name| self.platform.var(name))
-            .ok()
-            .flatten()
-            .map(|secret| secret.expose().to_owned());
-        let url = target.resolved.url.clone().unwrap_or_default();
-        match target.resolved.kind {
-            // The agent is a sandbox behind a binding; its host is never resolved.
-            UpstreamKind::Demo => AnyUpstream::Sandbox(Sandbox::new(
-                self.platform.demo_agent(),
-                "http://demo.invalid".to_owned(),
-                None,
-            )),
-            UpstreamKind::Sandbox => {
-                AnyUpstream::Sandbox(Sandbox::new(self.platform.network(), url, key))
-            }
-            UpstreamKind::OpenaiChat => {
-                AnyUpstream::OpenAiChat(OpenAiChat::new(self.platform.network(), url, key))
-            }
-            // A task is run here: there is nobody to ask, or to tell of a cancel.
-            UpstreamKind::Task => AnyUpstream::Missing,
-            UpstreamKind::Own => {
-                let name = target.resolved.name.as_deref().unwrap_or_default();
-                self.own_upstream(name).map_or_else(
-                    || {
-                        self.log(About::Upstream, Why::NoUpstream(name));
-                        AnyUpstream::Missing
-                    },
-                    AnyUpstream::Own,
-                )
-            }
-        }
-    }
-
-    /// The deployment's own upstream of this name.
-    pub(super) fn own_upstream(&self, name: &str) -> Option<<P::App as App>::Upstream> {
-        let vars = |name: &str| self.platform.var(name);
-        self.platform.app().upstream(name, &vars)
+    pub(super) fn upstream(&self, target: &Target) -> AnyUpstream {
+        target.resolved.upstream(self).unwrap_or_else(|missing| {
+            self.log(About::Upstream, Why::NoUpstream(&missing.name));
+            AnyUpstream::new(missing)
+        })
     }
 
     pub(super) async fn drained(self: &Rc<Self>, run_id: &str, drained: &Drained) {

@@ -6,10 +6,9 @@
 use super::accepted::{Target, Window};
 use super::opening::{Kept, Opener, open};
 use super::{App, Caller, Mode, Platform, Reply, Session, Streaming, location};
-use crate::config::{
-    ObjectConfig, OwnNames, Resolved, TurnConfig, UpstreamConfig, UpstreamKind, read_upstream_key,
-};
+use crate::config::{ObjectConfig, TurnConfig, UpstreamConfig, read_upstream_key};
 use crate::store::{self, Begin, Begun, LogHome, SqlStore, Store};
+use crate::upstream::{OwnNames, Resolved};
 use crate::wire::problem::Problem;
 use crate::wire::request::Submit;
 use crate::wire::view::{Start, ViewKind};
@@ -173,9 +172,7 @@ impl<P: Platform> Session<P> {
         };
         let upstreams = UpstreamConfig::read(&|name| self.platform.var(name), own)?;
         let resolved = upstreams.resolve(submit.model.as_deref(), submit.upstream.as_deref())?;
-        let is_missing = |name| self.own_upstream(name).is_none();
-        let is_own = resolved.kind == UpstreamKind::Own;
-        if is_own && resolved.name.as_deref().is_some_and(is_missing) {
+        if !resolved.is_here(self) {
             return Err(Problem::misconfigured("UPSTREAM"));
         }
         Ok(resolved)

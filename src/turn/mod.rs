@@ -25,7 +25,7 @@ use crate::log::{Due, Live, Stop, Writer, at_once};
 use crate::ops::{Event, Why};
 use crate::ports::Ports;
 use crate::store::{self, LastError, Run, RunState, Status, Step, Store};
-use crate::upstream::{Ask, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
+use crate::upstream::{Ask, Checked, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 use crate::wire::code::Code;
 use crate::wire::content::may_carry_text;
 use futures_util::future::{Either, select};
@@ -155,7 +155,8 @@ struct Loop<P, S, U: Upstream, H> {
     turn: TurnIdentity,
     state: TurnState,
     log: Writer<P, S>,
-    frames: Option<U::Frames>,
+    /// Whatever upstream they are of, they are read through the one check.
+    frames: Option<Checked<U::Frames>>,
     progressed: bool,
     /// The hooks have not heard of the line that the turn was accepted with.
     first_unseen: bool,
@@ -308,7 +309,7 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Loop<P, S, U, H> {
         };
         match opened {
             Ok(frames) => {
-                self.frames = Some(frames);
+                self.frames = Some(Checked::new(frames));
                 self.progressed = false;
                 Fact::Opened
             }

@@ -1,14 +1,13 @@
 //! From an HTTP answer to a stream of frames, as every adapter over HTTP does it.
 //!
-//! Owns what a status means, what counts as an event stream, and the order in which a
-//! stream's frames, its terminal frame and its cut are handed out. It doesn't own what
+//! Owns which answers an adapter reads, and the order in which a body's frames, its terminal frame
+//! and its cut are handed out. It doesn't own how a body is laid out, which is `framing`, nor what
 //! an event says: each adapter's [`Translate`] does.
-//! Invariant: nothing follows a terminal frame or a cut, and a body's end is no terminal frame.
+//! Invariant: nothing follows a cut, and a body's end is no terminal frame.
 
-use super::event_stream::{Arrival, Event, Events, Stopped};
-use super::{Cut, Frame, FrameBody, Http, HttpRequest, HttpResponse, Refusal, Signal, Unreachable};
-use crate::caps::UPSTREAM_MESSAGE_BYTES;
-use crate::json;
+use super::framing::{Arrival, BodyFraming, Event, Events, Stopped};
+use super::http::{HttpResponse, Unreachable};
+use super::{Cut, Frame, Signal};
 use futures_util::Stream;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -22,7 +21,8 @@ pub trait Translate: Unpin + 'static {
     /// A cut, which is handed out after the frames appended before it.
     fn event(&mut self, event: Event, frames: &mut Ready) -> Result<(), Cut>;
 
-    /// The body came to its end, cleanly or not. Appends what that end makes final.
+    /// The body came to its end, cleanly or not, and the event that a clean end finishes was given
+    /// before. Appends what that end makes final.
     ///
     /// # Errors
     /// The cut, when the events so far made nothing final.
@@ -43,27 +43,35 @@ impl Ready {
 /// The frames of one connection to an upstream.
 #[derive(Debug)]
 pub struct Frames<B, T> {
-    /// Dropped, and the connection with it, as soon as nothing more is wanted from it.
+    /// Dropped, and the connection with it, at a cut.
     events: Option<Events<B>>,
     translate: T,
     ready: Ready,
 }
 
 impl<B, T: Translate> Frames<B, T> {
-    /// Reads an accepted answer; one that is no event stream is cut at once.
-    pub fn of(answer: HttpResponse<B>, translate: T) -> Self {
-        let mut frames = Frames {
+    /// Reads an accepted answer whose content type names one of `framings`; any other is cut at once.
+    pub fn of(answer: HttpResponse<B>, framings: &[BodyFraming], translate: T) -> Self {
+        let framing = answer.media_type().as_deref().and_then(BodyFraming::of);
+        if let Some(framing) = framing.filter(|framing| framings.contains(framing)) {
+            return Self::framed(answer, framing, translate);
+        }
+        let expected: Vec<&str> = framings.iter().map(|known| known.media_type()).collect();
+        let why = format!("the answer is not {}", expected.join(" or "));
+        Frames {
             events: None,
             translate,
-            ready: Ready::default(),
-        };
-        if answer.content_type.as_deref() == Some("text/event-stream") {
-            frames.events = Some(Events::new(answer.body));
-        } else {
-            let cut = Cut::Protocol("the answer is not text/event-stream".into());
-            frames.ready.0.push_back(Err(cut));
+            ready: Ready(VecDeque::from([Err(Cut::Protocol(why))])),
         }
-        frames
+    }
+
+    /// Reads an accepted answer as `framing`, whatever its content type says.
+    pub fn framed(answer: HttpResponse<B>, framing: BodyFraming, translate: T) -> Self {
+        Frames {
+            events: Some(Events::new(answer.body, framing)),
+            translate,
+            ready: Ready::default(),
+        }
     }
 
     /// Hands out `frame` first, unless the answer is already known to be unreadable.
@@ -76,16 +84,8 @@ impl<B, T: Translate> Frames<B, T> {
 
     fn take_ready(&mut self) -> Option<Result<Signal, Cut>> {
         let next = self.ready.0.pop_front()?;
-        let last = match &next {
-            Ok(frame) => match frame.body {
-                FrameBody::Completed | FrameBody::Failed { .. } => true,
-                FrameBody::Started { .. } | FrameBody::Event { .. } => false,
-            },
-            Err(_) => true,
-        };
-        if last {
+        if next.is_err() {
             self.events = None;
-            self.ready.0.clear();
         }
         Some(next.map(Signal::Frame))
     }
@@ -128,78 +128,6 @@ where
         let alive = this.events.is_some().then_some(Ok(Signal::Alive));
         Poll::Ready(item.or(alive))
     }
-}
-
-/// Sends `request` and returns the answer if its status accepts.
-///
-/// # Errors
-/// What `refusal` makes of any other status, usually [`refusal`] itself; and a connection
-/// that broke, of which nobody can tell whether the request had arrived.
-pub(super) async fn accepted<H: Http>(
-    http: &H,
-    request: HttpRequest,
-    refusal: impl FnOnce(u16, Option<u64>) -> Refusal,
-) -> Result<HttpResponse<H::Body>, Refusal> {
-    let answer = match http.send(request).await {
-        Ok(answer) => answer,
-        Err(Unreachable) => {
-            return Err(Refusal::Unavailable {
-                retry_after_ms: None,
-                maybe_started: true,
-            });
-        }
-    };
-    match answer.status {
-        200..=299 => Ok(answer),
-        status => Err(refusal(status, answer.retry_after_ms)),
-    }
-}
-
-/// What a status that doesn't accept means to an upstream that knows executions;
-/// `retry_after_ms` is the answer's.
-pub(super) fn refusal(status: u16, retry_after_ms: Option<u64>) -> Refusal {
-    match status {
-        404 | 410 => Refusal::Gone,
-        409 => Refusal::Conflict,
-        // Both are answered instead of beginning, never after it.
-        425 | 429 => Refusal::Unavailable {
-            retry_after_ms,
-            maybe_started: false,
-        },
-        // A gateway gives up on what the server behind it may still be doing.
-        408 | 500..=599 => Refusal::Unavailable {
-            retry_after_ms,
-            maybe_started: true,
-        },
-        _ => Refusal::Rejected { status },
-    }
-}
-
-/// The headers of every request: a JSON body, and the key if there is one.
-pub(super) fn headers(key: Option<&str>) -> Vec<(String, String)> {
-    let mut headers = vec![("content-type".into(), "application/json".into())];
-    if let Some(key) = key {
-        headers.push(("authorization".into(), format!("Bearer {key}")));
-    }
-    headers
-}
-
-/// An upstream's own words about its failure, out of raw JSON: a string, or an object
-/// with a `message`; anything else is quoted as it stands. Never the key, which careless
-/// servers repeat, and never more than [`UPSTREAM_MESSAGE_BYTES`].
-pub(super) fn failure_message(raw: &str, key: Option<&str>) -> String {
-    let literal = match json::members(raw) {
-        Ok(members) => members.get("message").copied(),
-        Err(_) => Some(raw),
-    };
-    let mut message = literal
-        .and_then(json::string_units)
-        .map_or_else(|| raw.to_owned(), |units| String::from_utf16_lossy(&units));
-    if let Some(key) = key.filter(|key| !key.is_empty()) {
-        message = message.replace(key, "***");
-    }
-    message.truncate(message.floor_char_boundary(UPSTREAM_MESSAGE_BYTES));
-    message
 }
 
 #[cfg(test)]

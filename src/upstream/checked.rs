@@ -1,7 +1,9 @@
-//! The frames of an upstream that isn't this crate's, held to the protocol.
+//! The frames of an upstream, whoever made it, held to the protocol.
 //!
-//! Owns what a frame must be before it may become a line, whoever made it: our adapters read the
-//! network through the same rules. Invariant: nothing follows a terminal frame or a cut.
+//! Owns what a frame must be before it may become a line, and what becomes of it then: an `error` is
+//! renamed, data loses its white space. The drain reads every upstream through this, so that no
+//! adapter and no code of a deployment's can pass it by. Invariant: nothing follows a terminal frame
+//! or a cut.
 
 use super::{Cut, Frame, FrameBody, Signal};
 use crate::caps::{FRAME_BYTES, FRAME_ID_BYTES, UPSTREAM_MESSAGE_BYTES};
@@ -60,16 +62,11 @@ fn check(frame: Frame) -> Result<Frame, Cut> {
     let id = check_id(frame.id)?;
     let body = match frame.body {
         FrameBody::Event { kind, data } => {
-            let data = data.map(|data| compacted(&data)).transpose()?;
-            if data.as_ref().is_some_and(|data| data.len() > FRAME_BYTES) {
-                return Err(protocol(&format!(
-                    "a frame is larger than {FRAME_BYTES} bytes"
-                )));
-            }
-            FrameBody::Event {
-                kind: check_kind(&kind)?,
-                data,
-            }
+            let kind =
+                check_upstream_kind(&kind).map_err(|refused| protocol(&refused.to_string()))?;
+            let kind = kind.into_owned();
+            let data = data.map(check_data).transpose()?;
+            FrameBody::Event { kind, data }
         }
         FrameBody::Failed { mut message } => {
             message.truncate(message.floor_char_boundary(UPSTREAM_MESSAGE_BYTES));
@@ -82,7 +79,7 @@ fn check(frame: Frame) -> Result<Frame, Cut> {
 
 /// The id of a frame: the cursor after which an upstream is attached again, which for some of them
 /// goes into a header and must arrive there as it was.
-pub(super) fn check_id(id: String) -> Result<String, Cut> {
+fn check_id(id: String) -> Result<String, Cut> {
     if id.is_empty() {
         return Err(protocol("a frame has no id"));
     }
@@ -94,18 +91,18 @@ pub(super) fn check_id(id: String) -> Result<String, Cut> {
     Ok(id)
 }
 
-/// The type of the line that a frame of this type becomes.
-pub(super) fn check_kind(kind: &str) -> Result<String, Cut> {
-    let kind = check_upstream_kind(kind).map_err(|refused| protocol(&refused.to_string()))?;
-    Ok(kind.into_owned())
-}
-
 /// A frame's data as a line has it.
-pub(super) fn compacted(data: &str) -> Result<String, Cut> {
-    json::compact(data).ok_or_else(|| protocol("a frame's data is not JSON"))
+fn check_data(data: String) -> Result<String, Cut> {
+    let data = json::compacted(data).ok_or_else(|| protocol("a frame's data is not JSON"))?;
+    if data.len() > FRAME_BYTES {
+        return Err(protocol(&format!(
+            "a frame is larger than {FRAME_BYTES} bytes"
+        )));
+    }
+    Ok(data)
 }
 
-pub(super) fn protocol(what: &str) -> Cut {
+fn protocol(what: &str) -> Cut {
     Cut::Protocol(what.to_owned())
 }
 

@@ -5,6 +5,8 @@
 //! performs it does. Invariant: a frame is a pure function of message and options, and
 //! exists from its due time on whoever listens, so that any replay is the first telling.
 
+use super::Sandbox;
+use super::means::Means;
 use crate::json;
 use crate::wire::content;
 use std::borrow::Cow;
@@ -17,6 +19,11 @@ pub use connection::{DemoConnection, Next, UnknownCursor};
 pub use options::BadRequest;
 use options::Options;
 use prose::Message;
+
+/// The agent as an upstream: a sandbox behind a binding, whose host is never resolved.
+pub(super) fn upstream<M: Means>(means: &M, _url: &str) -> Sandbox<M::Http> {
+    Sandbox::new(means.demo_agent(), "http://demo.invalid", None)
+}
 
 /// One frame of the demo agent.
 #[derive(Clone, Debug, PartialEq, Eq)]

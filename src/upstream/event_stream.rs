@@ -5,33 +5,8 @@
 //! Invariant: every byte is looked at once, and beside the chunk in hand nothing is kept
 //! but one unfinished event of at most [`FRAME_BYTES`].
 
-use super::Unreachable;
+use super::event::{Event, Malformed};
 use crate::caps::FRAME_BYTES;
-use futures_util::Stream;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-/// One event that an empty line has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// `id`, only when this very event carried it.
-    pub id: Option<String>,
-    /// `event`.
-    pub event: Option<String>,
-    /// The `data` lines, joined by `\n`.
-    pub data: String,
-}
-
-/// What makes the rest of a stream unreadable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// One event is larger than [`FRAME_BYTES`].
-    #[error("an event is larger than {FRAME_BYTES} bytes")]
-    TooLarge,
-    /// A field that is kept is not UTF-8.
-    #[error("an event is not UTF-8")]
-    NotUtf8,
-}
 
 /// Decodes chunks that may be cut anywhere, also within a character or a line end.
 ///
@@ -277,85 +252,6 @@ fn text(bytes: Option<Vec<u8>>) -> Result<Option<String>, Malformed> {
         .map(String::from_utf8)
         .transpose()
         .map_err(|_| Malformed::NotUtf8)
-}
-
-/// What arrived on a body: whole events, or bytes that end none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// A chunk without the end of an event.
-    Alive,
-    /// One event.
-    Event(Event),
-}
-
-/// Why the arrivals of a body stopped before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Stopped {
-    /// The connection broke.
-    #[error(transparent)]
-    Unreachable(#[from] Unreachable),
-    /// The bytes are no event stream.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-}
-
-/// A body read as events; its end drops an unfinished one, as the format asks.
-#[derive(Debug)]
-pub struct Events<B> {
-    /// Dropped with the first stop, so that nothing follows one.
-    body: Option<B>,
-    decoder: Decoder,
-    /// The chunk in hand has yielded an event, which says all that `Alive` would.
-    heard: bool,
-}
-
-impl<B> Events<B> {
-    /// Reads `body` from its first byte.
-    pub fn new(body: B) -> Self {
-        Events {
-            body: Some(body),
-            decoder: Decoder::default(),
-            heard: true,
-        }
-    }
-
-    fn stop(&mut self, why: Option<Stopped>) -> Poll<Option<Result<Arrival, Stopped>>> {
-        self.body = None;
-        Poll::Ready(why.map(Err))
-    }
-}
-
-impl<B: Stream<Item = Result<Vec<u8>, Unreachable>> + Unpin> Stream for Events<B> {
-    type Item = Result<Arrival, Stopped>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        while self.body.is_some() {
-            match self.decoder.next_event() {
-                Ok(Some(event)) => {
-                    self.heard = true;
-                    return Poll::Ready(Some(Ok(Arrival::Event(event))));
-                }
-                Ok(None) if !std::mem::replace(&mut self.heard, true) => {
-                    return Poll::Ready(Some(Ok(Arrival::Alive)));
-                }
-                Ok(None) => {}
-                Err(malformed) => return self.stop(Some(malformed.into())),
-            }
-            let Some(body) = self.body.as_mut() else {
-                break;
-            };
-            match std::task::ready!(Pin::new(body).poll_next(cx)) {
-                Some(Ok(chunk)) => {
-                    // An empty chunk is no byte, so it is no life either.
-                    self.heard = chunk.is_empty();
-                    self.decoder.feed(chunk);
-                }
-                Some(Err(broken)) => return self.stop(Some(broken.into())),
-                None => return self.stop(None),
-            }
-        }
-        Poll::Ready(None)
-    }
 }
 
 #[cfg(test)]

@@ -1,29 +1,38 @@
 //! What a turn is run against: agent sandboxes and model APIs.
 //!
-//! Owns the contract between a drain and an upstream ([`Upstream`]), the HTTP port
-//! its adapters speak through ([`Http`]), and the adapters. It doesn't own retries,
+//! Owns the contract between a drain and an upstream ([`Upstream`]), the table of kinds
+//! ([`registry`]), the HTTP layer that adapters share, and the adapters. It doesn't own retries,
 //! budgets or what a frame means for the turn: those are `turn/`.
 //! Invariant: upstream JSON stays raw text, and only a terminal frame ends a turn.
+
+pub mod registry;
+
+pub mod demo;
+pub mod openai_chat;
+pub mod sandbox;
 
 pub mod answer;
 mod any;
 mod checked;
-pub mod demo;
+mod event;
 pub mod event_stream;
-pub mod openai_chat;
-pub mod sandbox;
+pub mod framing;
+pub mod http;
+mod means;
 #[cfg(test)]
 mod scripted;
 
 pub use any::{AnyFrames, AnyUpstream};
 pub use checked::Checked;
+pub use http::{Headers, Http, HttpRequest, HttpResponse, Method, Unreachable};
+pub use means::Means;
 pub use openai_chat::OpenAiChat;
+pub use registry::{BuiltIn, Missing, OwnNames, Resolved, UpstreamKind};
 pub use sandbox::Sandbox;
 
 use crate::json;
 use crate::wire::content;
 use futures_util::Stream;
-use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -190,8 +199,8 @@ pub enum FrameBody {
         /// As the upstream reports it.
         input_hash: Option<String>,
     },
-    /// A line for the client. To the drain it comes checked, renamed (`error` → `upstream.error`) and
-    /// without white space; for a deployment's own upstream [`Checked`] does that.
+    /// A line for the client. The drain reads it through [`Checked`], which renames `error` to
+    /// `upstream.error`, takes the white space out of data, and ends what breaks the protocol's rules.
     Event {
         /// The line's type.
         kind: String,
@@ -257,55 +266,3 @@ impl<U: Upstream> Upstream for Rc<U> {
         U::cancel(self, execution_id).await
     }
 }
-
-/// The HTTP client port of the adapters.
-pub trait Http: Clone + 'static {
-    /// The answer's body in chunks as they arrive. `Err` is a broken connection.
-    type Body: Stream<Item = Result<Vec<u8>, Unreachable>> + Unpin + 'static;
-
-    /// Sends one request; redirects are not followed.
-    fn send(
-        &self,
-        request: HttpRequest,
-    ) -> impl Future<Output = Result<HttpResponse<Self::Body>, Unreachable>>;
-}
-
-/// A `POST` with a JSON body: the one kind of request adapters make today.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// Absolute.
-    pub url: String,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// JSON text, possibly empty.
-    pub body: String,
-}
-
-/// Names only: header values hold a key, and the body a conversation.
-impl fmt::Debug for HttpRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.headers.iter().map(|(name, _)| name);
-        f.debug_struct("HttpRequest")
-            .field("url", &self.url)
-            .field("headers", &names.collect::<Vec<_>>())
-            .finish_non_exhaustive()
-    }
-}
-
-/// An answer whose head has arrived.
-#[derive(Debug)]
-pub struct HttpResponse<B> {
-    /// The HTTP status.
-    pub status: u16,
-    /// Milliseconds from `Retry-After`, when present and in seconds.
-    pub retry_after_ms: Option<u64>,
-    /// Media type in lower case, without parameters.
-    pub content_type: Option<String>,
-    /// Not yet read.
-    pub body: B,
-}
-
-/// The peer could not be reached, or the connection broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the peer could not be reached")]
-pub struct Unreachable;

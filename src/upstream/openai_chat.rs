@@ -1,46 +1,39 @@
 //! The `openai-chat` upstream: any server with a streaming chat completions API.
 //!
-//! Owns the request and what an HTTP status means to a server that knows no executions.
-//! It doesn't own the meaning of the stream's chunks: that is [`chunks`].
+//! Owns the request. It doesn't own the meaning of the stream's chunks: that is [`chunks`].
 //! Invariant: there is nothing to go back to. A cut stream is lost, and asking again is a
 //! second prompt, which only the turn may decide.
 
-use super::answer::{Frames, accepted, headers, refusal};
-use super::{Ask, Capabilities, Frame, FrameBody, Http, HttpRequest, Refusal, Upstream};
+use super::answer::Frames;
+use super::framing::BodyFraming;
+use super::http::{Http, Method, Server, refusal_without_executions};
+use super::means::Means;
+use super::{Ask, Capabilities, Frame, FrameBody, Refusal, Upstream};
 use crate::json;
-use std::fmt;
 
 pub mod chunks;
+mod literal;
 mod tool_call;
 mod usage;
 
 use chunks::ChatChunks;
 
+/// The server of a stored run.
+pub(super) fn upstream<M: Means>(means: &M, url: &str) -> OpenAiChat<M::Http> {
+    OpenAiChat::new(means.network(), url, means.key())
+}
+
 /// A server with `POST {base_url}/chat/completions`.
 #[derive(Clone)]
 pub struct OpenAiChat<H> {
-    http: H,
-    base_url: String,
-    key: Option<String>,
-}
-
-/// Without the key, so that no log can show it.
-impl<H> fmt::Debug for OpenAiChat<H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenAiChat")
-            .field("base_url", &self.base_url)
-            .finish_non_exhaustive()
-    }
+    server: Server<H>,
 }
 
 impl<H: Http> OpenAiChat<H> {
     /// A server at `base_url`, its version included (`https://…/v1`); `key` goes as a bearer token.
     pub fn new(http: H, base_url: impl Into<String>, key: Option<String>) -> Self {
-        let base_url: String = base_url.into();
         OpenAiChat {
-            http,
-            base_url: base_url.trim_end_matches('/').to_owned(),
-            key,
+            server: Server::new(http, base_url, key),
         }
     }
 }
@@ -56,19 +49,22 @@ impl<H: Http> Upstream for OpenAiChat<H> {
     }
 
     async fn start(&self, ask: &Ask) -> Result<Self::Frames, Refusal> {
-        let mut headers = headers(self.key.as_deref());
-        headers.push(("accept".into(), "text/event-stream".into()));
-        let request = HttpRequest {
-            url: format!("{}/chat/completions", self.base_url),
-            headers,
-            body: body(ask),
-        };
-        let answer = accepted(&self.http, request, refused).await?;
+        let framing = BodyFraming::EventStream;
+        let request = self
+            .server
+            .request(Method::Post, "/chat/completions")
+            .header("accept", framing.media_type())
+            .json(body(ask));
+        let answer = self
+            .server
+            .send(request, refusal_without_executions)
+            .await?;
         let started = Frame {
             id: "started".into(),
             body: FrameBody::Started { input_hash: None },
         };
-        Ok(Frames::of(answer, ChatChunks::new(self.key.clone())).opened_by(started))
+        let chunks = ChatChunks::new(self.server.key().map(str::to_owned));
+        Ok(Frames::of(answer, &[framing], chunks).opened_by(started))
     }
 
     /// Always [`Refusal::Gone`]: the execution was the connection.
@@ -79,20 +75,6 @@ impl<H: Http> Upstream for OpenAiChat<H> {
     /// Succeeds without a request: closing the connection has stopped the execution.
     async fn cancel(&self, _execution_id: &str) -> Result<(), Refusal> {
         Ok(())
-    }
-}
-
-/// These servers know models and requests, but no executions that could be gone or in conflict.
-fn refused(status: u16, retry_after_ms: Option<u64>) -> Refusal {
-    match status {
-        // No such model or path: asking again doesn't bring it.
-        404 | 410 => Refusal::Rejected { status },
-        // A lock that was not to be had in time; the vendors' own clients ask again.
-        409 => Refusal::Unavailable {
-            retry_after_ms,
-            maybe_started: false,
-        },
-        _ => refusal(status, retry_after_ms),
     }
 }
 

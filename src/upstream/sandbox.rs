@@ -1,42 +1,33 @@
 //! The sandbox upstream: an agent server that buffers each execution and replays it.
 //!
-//! Owns PROTOCOL §4.1, from our request to checked frames. It doesn't own whether an
-//! `inputHash` is the right one, nor what to do about a cut: those are the turn's.
+//! Owns PROTOCOL §4.1, from our request to frames. It doesn't own whether an `inputHash` is the
+//! right one, nor what to do about a cut: those are the turn's.
 //! Invariant: `start` and `attach` are the same request but for the cursor, so that
 //! asking twice can't mean two executions.
 
-use super::answer::{Frames, Ready, Translate, accepted, failure_message, headers, refusal};
-use super::checked::{check_id, check_kind, compacted, protocol};
-use super::event_stream::Event;
-use super::{Ask, Capabilities, Cut, Frame, FrameBody, Http, HttpRequest, Refusal, Upstream};
+use super::answer::{Frames, Ready, Translate};
+use super::framing::{BodyFraming, Event};
+use super::http::{Http, Method, Server, failure_message, refusal};
+use super::means::Means;
+use super::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Upstream};
 use crate::json;
-use std::fmt;
+
+/// The sandbox of a stored run.
+pub(super) fn upstream<M: Means>(means: &M, url: &str) -> Sandbox<M::Http> {
+    Sandbox::new(means.network(), url, means.key())
+}
 
 /// An agent server that speaks PROTOCOL §4.1.
 #[derive(Clone)]
 pub struct Sandbox<H> {
-    http: H,
-    base_url: String,
-    key: Option<String>,
-}
-
-/// Without the key, so that no log can show it.
-impl<H> fmt::Debug for Sandbox<H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sandbox")
-            .field("base_url", &self.base_url)
-            .finish_non_exhaustive()
-    }
+    server: Server<H>,
 }
 
 impl<H: Http> Sandbox<H> {
     /// A server at `base_url`, with or without a slash at its end; `key` goes as a bearer token.
     pub fn new(http: H, base_url: impl Into<String>, key: Option<String>) -> Self {
-        let base_url: String = base_url.into();
         Sandbox {
-            http,
-            base_url: base_url.trim_end_matches('/').to_owned(),
-            key,
+            server: Server::new(http, base_url, key),
         }
     }
 
@@ -45,23 +36,21 @@ impl<H: Http> Sandbox<H> {
         ask: &Ask,
         cursor: Option<&str>,
     ) -> Result<Frames<H::Body, SandboxEvents>, Refusal> {
-        let mut headers = headers(self.key.as_deref());
-        headers.push(("accept".into(), "text/event-stream".into()));
-        headers.push(("x-execution-id".into(), ask.execution_id.clone()));
-        headers.push(("x-input-hash".into(), ask.input_hash.clone()));
+        let mut request = self
+            .server
+            .request(Method::Post, "/agents/run/stream")
+            .header("accept", BodyFraming::EventStream.media_type())
+            .header("x-execution-id", &ask.execution_id)
+            .header("x-input-hash", &ask.input_hash)
+            .json(body(ask));
         if let Some(cursor) = cursor {
-            headers.push(("last-event-id".into(), cursor.to_owned()));
+            request.headers.push("last-event-id", cursor);
         }
-        let request = HttpRequest {
-            url: format!("{}/agents/run/stream", self.base_url),
-            headers,
-            body: body(ask),
-        };
-        let answer = accepted(&self.http, request, refusal).await?;
+        let answer = self.server.send(request, refusal).await?;
         let events = SandboxEvents {
-            key: self.key.clone(),
+            key: self.server.key().map(str::to_owned),
         };
-        Ok(Frames::of(answer, events))
+        Ok(Frames::of(answer, &[BodyFraming::EventStream], events))
     }
 }
 
@@ -84,13 +73,10 @@ impl<H: Http> Upstream for Sandbox<H> {
     }
 
     async fn cancel(&self, execution_id: &str) -> Result<(), Refusal> {
-        let request = HttpRequest {
-            // The id's characters (PROTOCOL §1) stand in a path as they are.
-            url: format!("{}/agents/run/{execution_id}/cancel", self.base_url),
-            headers: headers(self.key.as_deref()),
-            body: "{}".into(),
-        };
-        match accepted(&self.http, request, refusal).await {
+        // The id's characters (PROTOCOL §1) stand in a path as they are.
+        let path = format!("/agents/run/{execution_id}/cancel");
+        let request = self.server.request(Method::Post, &path).json("{}".into());
+        match self.server.send(request, refusal).await {
             Ok(_) => Ok(()),
             // Servers say so of an execution that is over, and there is nothing left to stop.
             Err(Refusal::Conflict) => Err(Refusal::Gone),
@@ -133,7 +119,7 @@ pub struct SandboxEvents {
 impl Translate for SandboxEvents {
     fn event(&mut self, event: Event, frames: &mut Ready) -> Result<(), Cut> {
         frames.push(Frame {
-            id: check_id(event.id.unwrap_or_default())?,
+            id: event.id.unwrap_or_default(),
             body: frame_body(&event.data, self.key.as_deref())?,
         });
         Ok(())
@@ -166,10 +152,14 @@ fn frame_body(event_data: &str, key: Option<&str>) -> Result<FrameBody, Cut> {
             Err(protocol("a frame's type is an unknown execution.*"))
         }
         _ => Ok(FrameBody::Event {
-            kind: check_kind(&kind)?,
-            data: data.map(compacted).transpose()?,
+            kind,
+            data: data.map(str::to_owned),
         }),
     }
+}
+
+fn protocol(what: &str) -> Cut {
+    Cut::Protocol(what.to_owned())
 }
 
 fn input_hash(data: Option<&str>) -> Result<Option<String>, Cut> {

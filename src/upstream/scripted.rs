@@ -1,6 +1,8 @@
 //! An in-memory `Http` for the adapters' tests: it keeps what was sent and answers by script.
 
-use super::{Ask, Cut, HistoryMessage, Http, HttpRequest, HttpResponse, Signal, Unreachable};
+use super::framing::BodyFraming;
+use super::{Ask, Cut, HistoryMessage, Signal};
+use super::{Headers, Http, HttpRequest, HttpResponse, Unreachable};
 use futures_util::{Stream, StreamExt, stream};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,8 +20,7 @@ pub struct Scripted {
 impl Scripted {
     /// Answers one request with an event stream of these chunks.
     pub fn stream(chunks: Vec<Result<&str, Unreachable>>) -> Self {
-        let mut answer = head(200);
-        answer.content_type = Some("text/event-stream".into());
+        let mut answer = typed(BodyFraming::EventStream.media_type());
         answer.body = chunks
             .into_iter()
             .map(|chunk| chunk.map(|text| text.as_bytes().to_vec()))
@@ -44,10 +45,16 @@ impl Scripted {
 pub fn head(status: u16) -> HttpResponse<Vec<Chunk>> {
     HttpResponse {
         status,
-        retry_after_ms: None,
-        content_type: None,
+        headers: Headers::default(),
         body: Vec::new(),
     }
+}
+
+/// An accepting answer of this type without a body.
+pub fn typed(content_type: &str) -> HttpResponse<Vec<Chunk>> {
+    let mut answer = head(200);
+    answer.headers.push("Content-Type", content_type);
+    answer
 }
 
 impl Http for Scripted {
@@ -62,8 +69,7 @@ impl Http for Scripted {
             .expect("an answer for each request")?;
         Ok(HttpResponse {
             status: answer.status,
-            retry_after_ms: answer.retry_after_ms,
-            content_type: answer.content_type,
+            headers: answer.headers,
             body: stream::iter(answer.body),
         })
     }

@@ -5,6 +5,7 @@
 
 mod crash;
 mod durable;
+mod frames;
 mod lease;
 
 use crate::support::{

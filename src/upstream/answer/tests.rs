@@ -1,57 +1,9 @@
-//! What a status means, and the order in which frames, endings and cuts are handed out.
+//! Which answers are read, and the order in which frames, endings and cuts are handed out.
 
-use super::super::scripted::{Answer, Chunk, Scripted, all, head};
+use super::super::scripted::{Chunk, all, head, typed};
+use super::super::{Checked, FrameBody};
 use super::*;
 use futures_util::stream;
-
-#[test]
-fn each_status_has_one_meaning() {
-    let unavailable = |maybe_started| Refusal::Unavailable {
-        retry_after_ms: Some(7_000),
-        maybe_started,
-    };
-    let cases = [
-        (404, Refusal::Gone),
-        (410, Refusal::Gone),
-        (409, Refusal::Conflict),
-        (425, unavailable(false)),
-        (429, unavailable(false)),
-        (408, unavailable(true)),
-        (500, unavailable(true)),
-        (503, unavailable(true)),
-        (599, unavailable(true)),
-        (302, Refusal::Rejected { status: 302 }),
-        (400, Refusal::Rejected { status: 400 }),
-        (401, Refusal::Rejected { status: 401 }),
-        (422, Refusal::Rejected { status: 422 }),
-    ];
-    for (status, expected) in cases {
-        let mut answer = head(status);
-        answer.retry_after_ms = Some(7_000);
-        assert_eq!(send(Ok(answer)), Err(expected), "{status}");
-    }
-    assert_eq!(send(Ok(head(200))), Ok(200));
-    assert_eq!(send(Ok(head(202))), Ok(202));
-}
-
-#[test]
-fn after_a_broken_connection_nobody_knows_whether_it_began() {
-    let expected = Refusal::Unavailable {
-        retry_after_ms: None,
-        maybe_started: true,
-    };
-    assert_eq!(send(Err(Unreachable)), Err(expected));
-}
-
-fn send(answer: Answer) -> Result<u16, Refusal> {
-    let request = HttpRequest {
-        url: "https://u.test/".into(),
-        headers: headers(None),
-        body: String::new(),
-    };
-    let http = Scripted::answer(answer);
-    futures_executor::block_on(accepted(&http, request, refusal)).map(|answer| answer.status)
-}
 
 /// Data `end` completes and goes on all the same, `bad` is a cut, `none` makes no frame, and each letter of others makes one.
 struct Letters;
@@ -87,18 +39,33 @@ fn letter(id: &str, body: FrameBody) -> Frame {
 }
 
 fn check(content_type: Option<&str>, chunks: Vec<Result<&str, Unreachable>>, expected: &[&str]) {
+    let framings = [BodyFraming::EventStream, BodyFraming::Text];
+    let answer = answer(content_type, chunks);
+    check_frames(Frames::of(answer, &framings, Letters), expected);
+}
+
+type Body = stream::Iter<std::vec::IntoIter<Chunk>>;
+
+fn answer(
+    content_type: Option<&str>,
+    chunks: Vec<Result<&str, Unreachable>>,
+) -> HttpResponse<Body> {
     let chunks: Vec<Chunk> = chunks
         .into_iter()
         .map(|chunk| chunk.map(|text| text.as_bytes().to_vec()))
         .collect();
-    let answer = HttpResponse {
-        status: 200,
-        retry_after_ms: None,
-        content_type: content_type.map(String::from),
+    let head = content_type.map_or_else(|| head(200), typed);
+    HttpResponse {
+        status: head.status,
+        headers: head.headers,
         body: stream::iter(chunks),
-    };
+    }
+}
+
+/// As the drain reads them.
+fn check_frames(frames: Frames<Body, Letters>, expected: &[&str]) {
     let opening = letter("open", FrameBody::Started { input_hash: None });
-    let items = all(Frames::of(answer, Letters).opened_by(opening));
+    let items = all(Checked::new(frames.opened_by(opening)));
     let seen: Vec<String> = items
         .into_iter()
         .map(|item| match item {
@@ -160,8 +127,8 @@ fn nothing_follows_a_breach_of_protocol() {
 }
 
 #[test]
-fn an_answer_that_is_no_event_stream_is_a_breach_of_protocol() {
-    let expected = &["upstream protocol: the answer is not text/event-stream"];
+fn an_answer_of_another_type_is_a_breach_of_protocol() {
+    let expected = &["upstream protocol: the answer is not text/event-stream or text/plain"];
     check(
         Some("application/json"),
         vec![Ok("data: end\n\n")],
@@ -185,29 +152,26 @@ fn bytes_that_are_no_events_are_a_breach_of_protocol() {
 }
 
 #[test]
-fn a_failure_speaks_its_own_words_within_bounds_and_without_the_key() {
-    let cases = [
-        (r#""plain""#, "plain"),
-        (
-            r#"{"code":1,"message":"a \"b\" \ud83d\ude00"}"#,
-            "a \"b\" 😀",
-        ),
-        (r#"{"message":"lone \ud83d"}"#, "lone \u{fffd}"),
-        (r#"{"code":503}"#, r#"{"code":503}"#),
-        (r#"{"message":null}"#, r#"{"message":null}"#),
-        (r#"[1]"#, "[1]"),
-        (
-            r#"{"message":"key k-1 is bad, k-1!"}"#,
-            "key *** is bad, ***!",
-        ),
-        (r#"{"key":"k-1"}"#, r#"{"key":"***"}"#),
-    ];
-    for (raw, expected) in cases {
-        assert_eq!(failure_message(raw, Some("k-1")), expected);
-    }
-    assert_eq!(failure_message(r#""k-1""#, None), "k-1");
-    assert_eq!(failure_message(r#""k-1""#, Some("")), "k-1");
-    let long = format!("\"a{}\"", "é".repeat(UPSTREAM_MESSAGE_BYTES));
-    let message = failure_message(&long, None);
-    assert_eq!(message.len(), UPSTREAM_MESSAGE_BYTES - 1);
+fn the_answers_type_says_how_its_body_is_laid_out() {
+    check(
+        Some("Text/Plain; charset=utf-8"),
+        vec![Ok("a"), Ok("b")],
+        &["open", "alive", "alive", "a", "b", BROKEN],
+    );
+}
+
+#[test]
+fn an_adapter_may_know_better_than_the_answers_type() {
+    let frames = |chunks| {
+        let answer = answer(Some("application/json"), chunks);
+        Frames::framed(answer, BodyFraming::Ndjson, Letters)
+    };
+    check_frames(
+        frames(vec![Ok("a\nb"), Ok("\nc\nend")]),
+        &["open", "a", "b", "c", "end"],
+    );
+    check_frames(
+        frames(vec![Ok("a\nen"), Err(Unreachable)]),
+        &["open", "a", BROKEN],
+    );
 }

@@ -1,7 +1,7 @@
 //! The agent's answers, its pace, and its connections under a clock of the test's own.
 
 use super::super::scripted::{Scripted, all, ask};
-use super::super::{Cut, Frame, FrameBody, Signal, Upstream, sandbox::Sandbox};
+use super::super::{Checked, Cut, Frame, FrameBody, Signal, Upstream};
 use super::*;
 use crate::caps::FRAME_BYTES;
 
@@ -425,7 +425,9 @@ fn the_sandbox_adapter_reads_the_transcript() {
     let script = DemoScript::new("x", message, Some(metadata)).expect("good options");
     let (text, ..) = perform(&script, 0, None, true);
     let sandbox = Sandbox::new(Scripted::stream(vec![Ok(&text)]), "https://demo.test", None);
-    let frames = all(futures_executor::block_on(sandbox.start(&ask())).expect("accepted"));
+    let frames = futures_executor::block_on(sandbox.start(&ask())).expect("accepted");
+    // As the drain reads them.
+    let frames = all(Checked::new(frames));
     let bodies: Vec<FrameBody> = frames
         .into_iter()
         .map(|item: Result<Signal, Cut>| match item {

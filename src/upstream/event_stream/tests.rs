@@ -1,7 +1,6 @@
 //! The format's rules, each at every cut of the bytes where that could matter.
 
 use super::*;
-use futures_util::{StreamExt, stream};
 
 fn event(id: Option<&str>, kind: Option<&str>, data: &str) -> Event {
     Event {
@@ -201,43 +200,5 @@ fn many_events_in_one_chunk_take_linear_time() {
     assert_eq!(
         decode([bytes.as_bytes()]).map(|events| events.len()),
         Ok(1_000_000)
-    );
-}
-
-fn arrivals(chunks: Vec<Result<&str, Unreachable>>) -> Vec<Result<Arrival, Stopped>> {
-    let chunks = chunks
-        .into_iter()
-        .map(|chunk| chunk.map(|bytes| bytes.as_bytes().to_vec()));
-    let body = stream::iter(chunks.collect::<Vec<_>>());
-    futures_executor::block_on(Events::new(body).collect())
-}
-
-#[test]
-fn a_chunk_that_ends_no_event_is_alive_once() {
-    assert_eq!(
-        arrivals(vec![
-            Ok(": hb\n\n: hb\n\n"),
-            Ok(""),
-            Ok("data: a"),
-            Ok("\n\ndata: b")
-        ]),
-        vec![
-            Ok(Arrival::Alive),
-            Ok(Arrival::Alive),
-            Ok(Arrival::Event(data("a"))),
-        ]
-    );
-}
-
-#[test]
-fn a_broken_connection_is_told_apart_from_bad_bytes() {
-    assert_eq!(
-        arrivals(vec![Ok("data: a\n\n"), Err(Unreachable)]),
-        vec![Ok(Arrival::Event(data("a"))), Err(Unreachable.into())]
-    );
-    let large = "x".repeat(FRAME_BYTES + 1);
-    assert_eq!(
-        arrivals(vec![Ok("data: "), Ok(&large)]).last(),
-        Some(&Err(Malformed::TooLarge.into()))
     );
 }

@@ -5,9 +5,11 @@
 //! decoded and encoded again, so a surrogate pair split between two chunks stays whole;
 //! and what is gathered over the stream is bounded by [`FRAME_BYTES`].
 
-use super::super::answer::{Ready, Translate, failure_message};
-use super::super::event_stream::Event;
+use super::super::answer::{Ready, Translate};
+use super::super::framing::Event;
+use super::super::http::failure_message;
 use super::super::{Cut, Frame, FrameBody};
+use super::literal::{inside, protocol};
 use super::tool_call::{OpenCall, ToolCallDelta};
 use super::usage::usage_data;
 use crate::caps::FRAME_BYTES;
@@ -264,27 +266,9 @@ fn part<'a>(
     Ok(Some(text))
 }
 
-/// What stands between the quotes of a string literal; `None` when that is nothing.
-///
-/// Joining such insides joins the strings: no escape spans two of them.
-pub(super) fn inside(raw: &RawValue) -> Result<Option<&str>, Cut> {
-    let text = raw
-        .get()
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    match text {
-        Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-        None => Err(protocol("a delta that must be a string is none")),
-    }
-}
-
 fn event(kind: &str, data: String) -> FrameBody {
     FrameBody::Event {
         kind: kind.into(),
         data: Some(data),
     }
-}
-
-pub(super) fn protocol(what: &str) -> Cut {
-    Cut::Protocol(what.to_owned())
 }

@@ -5,7 +5,7 @@
 //! Invariant: a call is handed out whole or not at all, and is bounded by [`CALL_BYTES`].
 
 use super::super::Cut;
-use super::chunks::{inside, protocol};
+use super::literal::{inside, protocol};
 use crate::caps::FRAME_BYTES;
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -20,7 +20,7 @@ use steadfast::ready::Ready;
 use steadfast::session::Platform;
 use steadfast::store::sqlite::NativeSqlite;
 use steadfast::store::{Driver, DriverError, Outcome, Section, Statement};
-use steadfast::upstream::{Http, HttpRequest, HttpResponse, Unreachable};
+use steadfast::upstream::{Headers, Http, HttpRequest, HttpResponse, Unreachable};
 
 /// Whether a batch writes.
 pub fn writes(batch: &[Statement]) -> bool {
@@ -159,10 +159,7 @@ impl Upstream {
     }
 
     fn receive(&self, request: &HttpRequest) -> Result<VecDeque<Vec<u8>>, u16> {
-        let header = |name: &str| {
-            let found = request.headers.iter().find(|(known, _)| known == name);
-            found.map(|(_, value)| value.clone())
-        };
+        let header = |name: &str| request.headers.get(name).map(str::to_owned);
         if let Some(path) = request.url.strip_suffix("/cancel") {
             let id = path.rsplit('/').next().expect("a path has parts");
             self.cancels.borrow_mut().push(id.to_owned());
@@ -333,10 +330,11 @@ impl Http for Wire {
         let status = received.as_ref().err().copied().unwrap_or(200);
         let pieces = received.unwrap_or_default();
         self.stage.tell(self.life, (status, pieces.len()));
+        let mut headers = Headers::default();
+        headers.push("content-type", "text/event-stream");
         Ok(HttpResponse {
             status,
-            retry_after_ms: None,
-            content_type: Some("text/event-stream".to_owned()),
+            headers,
             body: Body {
                 wire: self.clone(),
                 pieces,

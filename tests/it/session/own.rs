@@ -1,13 +1,14 @@
 //! Turns on an upstream of the deployment's own.
 //!
-//! Owns that such a turn is a turn like any other, and what becomes of one whose upstream is no
-//! longer in the code.
+//! Owns that such a turn is a turn like any other, and what becomes of one whose upstream, or whose
+//! kind of upstream, is not in the code.
 
 use super::{Submit, World, run_turn, submit};
 use crate::support::{FORGED, Object, SPELLER, TENANT, assert_shipped, lines_of};
+use futures_executor::block_on;
 use steadfast::api::Command;
 use steadfast::ids::run_id;
-use steadfast::store::Status;
+use steadfast::store::{Driver, Statement, Status};
 
 const WORDS: &str = "one two three four five";
 
@@ -173,6 +174,47 @@ fn a_run_whose_own_upstream_left_the_code_fails_once_and_for_all() {
         1
     );
     // The session goes on, on an upstream that is there.
+    let next = run_turn(&world, &object, submit("hello"));
+    assert_eq!(next.brief(), "fresh");
+    assert_shipped(&world, &object);
+}
+
+/// A deployment may be rolled back to code that is older than an open turn's kind of upstream.
+#[test]
+fn a_run_of_a_kind_that_the_code_does_not_know_fails_once_and_for_all() {
+    let (world, object) = scene();
+    let client = object.submit(submit("hello"));
+    world.run_for(150);
+    object.end();
+    let rename = Statement {
+        sql: r#"UPDATE runs SET upstream = replace(upstream, '"kind":"sandbox"', '"kind":"telepathy"')"#,
+        params: vec![],
+    };
+    let renamed = block_on(object.storage().apply(vec![rename])).expect("the column is there");
+    assert_eq!(renamed[0].changes, 1);
+    world.settle();
+    let log = log_of(&object);
+    assert!(log.starts_with(&client.log()), "what was seen stays");
+    assert!(
+        log.contains(r#""type":"error","data":{"code":"upstream_rejected""#),
+        "{log}"
+    );
+    let kinds = lines_of(&log);
+    assert_eq!(kinds.last().map(String::as_str), Some("session.run.failed"));
+    assert!(
+        !kinds.contains(&"session.run.restarted".to_owned()),
+        "{log}"
+    );
+    // The row still says what the turn was accepted with, as it was.
+    let run = &object.dump().runs[0].0;
+    assert!(
+        run.upstream.contains(r#""kind":"telepathy""#),
+        "{}",
+        run.upstream
+    );
+    let view = object.ask(Command::Turn(0));
+    world.settle();
+    assert_eq!(view.json()["upstream"], "telepathy");
     let next = run_turn(&world, &object, submit("hello"));
     assert_eq!(next.brief(), "fresh");
     assert_shipped(&world, &object);

@@ -198,7 +198,7 @@ fn upstream(chance: &Chance, asked: &Asked) -> Option<Behaviour> {
         (Site::HeadLost, Behaviour::HeadLost),
         (Site::NoHead, Behaviour::NoHead),
         (Site::TooMany, Behaviour::Status(429)),
-        (Site::Unavailable, Behaviour::RetryAfter(1_500)),
+        (Site::Unavailable, Behaviour::RetryAfter(2_000)),
         (Site::Redirect, Behaviour::Status(302)),
     ];
     let came = faults.into_iter().find(|(site, _)| chance.comes(*site));

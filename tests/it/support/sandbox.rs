@@ -15,7 +15,8 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use steadfast::upstream::{Http, HttpRequest, HttpResponse, Unreachable};
+use steadfast::upstream::framing::BodyFraming;
+use steadfast::upstream::{Headers, Http, HttpRequest, HttpResponse, Unreachable};
 
 /// Until the head of an answer.
 const HEAD_MS: u64 = 5;
@@ -25,7 +26,7 @@ const HEAD_MS: u64 = 5;
 pub enum Behaviour {
     /// It is answered with this status.
     Status(u16),
-    /// It is answered 503 with a `Retry-After` in ms.
+    /// It is answered 503 with a `Retry-After` in ms, of which whole seconds are said.
     RetryAfter(u64),
     /// It arrives; its answer does not.
     HeadLost,
@@ -171,6 +172,7 @@ impl Upstream {
         self.0.asked.borrow_mut().push(asked(now, request));
         if request.url.ends_with("/chat/completions") {
             return Ok(Connection {
+                framing: BodyFraming::EventStream,
                 pieces: chat::pieces(&self.script(&request.body), now),
                 cancelled_at: Rc::default(),
             });
@@ -209,8 +211,7 @@ impl Upstream {
 }
 
 fn header(request: &HttpRequest, name: &str) -> Option<String> {
-    let found = request.headers.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.clone())
+    request.headers.get(name).map(str::to_owned)
 }
 
 fn asked(now: i64, request: &HttpRequest) -> Asked {
@@ -258,6 +259,7 @@ impl Execution {
         }
         pieces.push((at, rest));
         Connection {
+            framing: BodyFraming::EventStream,
             pieces,
             cancelled_at: Rc::clone(&self.cancelled_at),
         }
@@ -314,6 +316,7 @@ impl Execution {
 
 /// An answer on its way: when each piece of its body arrives.
 pub(super) struct Connection {
+    pub(super) framing: BodyFraming,
     pub(super) pieces: Vec<(i64, Vec<u8>)>,
     pub(super) cancelled_at: Rc<Cell<Option<i64>>>,
 }
@@ -367,13 +370,17 @@ impl Http for Wire {
             Some(_) | None => {}
         }
         let status = received.as_ref().err().copied().unwrap_or(200);
+        let mut headers = Headers::default();
+        if let Some(Behaviour::RetryAfter(ms)) = behaviour {
+            headers.push("Retry-After", ms.div_ceil(1_000).to_string());
+        }
+        if let Ok(connection) = &received {
+            let media_type = connection.framing.media_type();
+            headers.push("Content-Type", format!("{media_type}; charset=utf-8"));
+        }
         Ok(HttpResponse {
             status,
-            retry_after_ms: match behaviour {
-                Some(Behaviour::RetryAfter(ms)) => Some(ms),
-                Some(_) | None => None,
-            },
-            content_type: received.is_ok().then(|| "text/event-stream".to_owned()),
+            headers,
             body: Body {
                 wire: self.clone(),
                 behaviour,
