@@ -50,8 +50,14 @@ need() {
 
 system_packages() {
     need cc "gcc libc6-dev"
-    # libFuzzer is C++.
-    if [ "$SCOPE" = test ]; then need c++ g++; fi
+    if [ "$SCOPE" = test ]; then
+        # libFuzzer is C++.
+        need c++ g++
+        # The READMEs' commands are run.
+        need bash bash
+        need curl "curl ca-certificates"
+        need openssl openssl
+    fi
     # node_modules brings the pinned Node; any Node and npm will do to fetch it.
     need npm "nodejs npm"
     if ! command -v cargo >/dev/null; then need curl "curl ca-certificates"; fi
