@@ -58,6 +58,8 @@ pub(crate) enum About<'a> {
     Replaced,
     /// An object that the Worker asked and that didn't answer.
     Unreached,
+    /// What a Worker sent to an object that can't read it.
+    Envelope,
     /// A pass of the cron trigger.
     Sweep,
 }
@@ -74,6 +76,7 @@ impl About<'_> {
             About::ShipFull => "durable store is full",
             About::Replaced => "replaced",
             About::Unreached => "session",
+            About::Envelope => "envelope",
             About::Sweep => "sweep",
         }
     }
@@ -273,6 +276,7 @@ mod tests {
             (About::Ship, "ship failed"),
             (About::ShipFull, "durable store is full"),
             (About::Unreached, "session"),
+            (About::Envelope, "envelope"),
             (About::Sweep, "sweep"),
         ] {
             check(about, Why::Words("w"), &format!("{name}: w"));

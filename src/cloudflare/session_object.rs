@@ -8,6 +8,7 @@ use super::line_source::Served;
 use super::platform::WorkerPlatform;
 use super::{body, js};
 use crate::api::Envelope;
+use crate::ops::{About, Event, Why};
 use crate::session::{App, Session};
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -42,7 +43,11 @@ impl<A: App> SessionHost<A> {
         }
         let envelope = match Envelope::read(&request.text().await?) {
             Ok(envelope) => envelope,
-            Err(problem) => return body::refusal(&problem),
+            Err(problem) => {
+                let (about, why) = (About::Envelope, Why::Code(problem.code));
+                worker::console_log!("{}", Event::Object { about, why });
+                return body::refusal(&problem);
+            }
         };
         #[cfg(feature = "faults")]
         super::faults::before_answer(&self.session).await;
