@@ -390,6 +390,20 @@ mod tests {
         assert_eq!(tenant_prefix(None, &tenant), "acme:");
         assert_eq!(tenant_prefix(Some(&eu), &tenant), "eu:acme:");
         assert_eq!(session_key_of("eu:acme:s1:12"), "eu:acme:s1");
+        let [above, below] = run_id_bounds("acme:s1");
+        let is_within = |run_id: &str| *above < *run_id && *run_id < *below;
+        for turn in [0, 1, 9, 10, 99, u64::MAX] {
+            assert!(is_within(&run_id("acme:s1", turn)), "{turn}");
+        }
+        for other in [
+            "acme:s1",
+            "acme:s10:0",
+            "acme:s1-a:0",
+            "acme:s1a:0",
+            "acme:s:0",
+        ] {
+            assert!(!is_within(other), "{other}");
+        }
         assert_eq!(session_key_of("r"), "r");
     }
 

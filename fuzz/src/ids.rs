@@ -5,8 +5,8 @@
 use crate::SECRET;
 use crate::input::text;
 use steadfast::ids::{
-    EventKey, InvalidId, ProjectId, RunId, SessionId, StepName, TenantId, derive_execution_id,
-    execution_id, run_id, session_key,
+    EventKey, InvalidId, ProjectId, RunId, SessionId, StepName, TenantId, TurnId,
+    derive_execution_id, execution_id, run_id, session_key,
 };
 use steadfast::wire::problem::Problem;
 use steadfast::wire::request::{parse_event_key, parse_session};
@@ -53,6 +53,10 @@ fn forms(id: &str) {
     same(id, fits(id, 128, ":"), StepName::parse(id));
     assert_eq!(parse_session(id).is_ok(), segment);
     assert_eq!(parse_event_key(id).is_ok(), fits(id, 128, ":"));
+    if let Ok(turn) = TurnId::parse(id) {
+        let key = session_key(turn.project.as_ref(), &turn.tenant, &turn.session);
+        assert_eq!(run_id(&key, turn.turn_index), id);
+    }
     match RunId::parse(id) {
         Ok(run) => {
             assert!(fits(id, 200, ":"));
@@ -128,6 +132,13 @@ impl Turn {
             Err(InvalidId::TurnForm),
             "runs and turns share no name"
         );
+        let apart = TurnId {
+            project: self.project.clone(),
+            tenant: self.tenant.clone(),
+            session: self.session.clone(),
+            turn_index: self.index,
+        };
+        assert_eq!(TurnId::parse(&run), Ok(apart));
         let attempts = [1, 2, 3, 10, 23, u32::MAX].map(|attempt| execution_id(&run, attempt));
         for (at, one) in attempts.iter().enumerate() {
             assert!(!attempts[..at].contains(one), "attempts share a name");
