@@ -78,7 +78,10 @@ pub fn checked<T>(read: Result<T, Problem>) -> Option<T> {
 
 /// A refusal has a known code, can be read, and repeats no secret.
 pub fn refusal(problem: &Problem, codes: &[(u16, &str)]) {
-    assert!(codes.contains(&(problem.status(), problem.code.name())), "{problem}");
+    assert!(
+        codes.contains(&(problem.status(), problem.code.name())),
+        "{problem}"
+    );
     let json = problem.to_json();
     assert!(!json.contains(SECRET), "{json}");
     let fields = steadfast::json::members(&json).expect("a problem is an object");

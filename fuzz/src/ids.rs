@@ -81,7 +81,10 @@ fn same<T: AsRef<str> + std::fmt::Display>(id: &str, fits: bool, parsed: Result<
         Err(invalid) => {
             assert!(!fits, "{id:?} was refused: {invalid}");
             let problem = Problem::from(invalid);
-            assert_eq!((problem.status(), problem.code.name()), (400, "invalid_request"));
+            assert_eq!(
+                (problem.status(), problem.code.name()),
+                (400, "invalid_request")
+            );
             assert!(!problem.to_json().contains(SECRET));
         }
     }
