@@ -5,8 +5,8 @@
 //! Invariant: everything runs on the thread that called [`run`].
 
 use crate::ports::{Clock, Entropy, Log, Spawn, Timer};
-use futures_executor::{LocalPool, LocalSpawner};
-use futures_util::task::LocalSpawnExt;
+use futures::executor::{LocalPool, LocalSpawner};
+use futures::task::LocalSpawnExt;
 use std::future::Future;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -5,7 +5,7 @@
 
 use crate::events;
 use crate::input::{cuttings, filled};
-use futures_util::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use serde_json::value::RawValue;
 use steadfast::caps::FRAME_BYTES;
 use steadfast::upstream::Unreachable;

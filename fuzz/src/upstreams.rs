@@ -5,7 +5,7 @@
 
 use crate::SECRET;
 use crate::input::{cuttings, filled};
-use futures_util::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use std::collections::BTreeSet;
 use steadfast::caps::{FRAME_BYTES, UPSTREAM_MESSAGE_BYTES};
 use steadfast::json;

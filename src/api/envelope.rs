@@ -82,7 +82,7 @@ mod tests {
     use crate::ids::{EventKey, ProjectId, SessionId, TenantId};
     use crate::wire::request::{IfRunning, Submit};
     use crate::wire::view::{Start, ViewKind};
-    use futures_executor::block_on;
+    use futures::executor::block_on;
     use std::cell::Cell;
     use std::collections::BTreeSet;
 

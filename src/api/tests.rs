@@ -11,7 +11,7 @@ use crate::wire::code::Code;
 use crate::wire::problem::Problem;
 use crate::wire::request::{IfRunning, Submit};
 use crate::wire::view::{Start, ViewKind};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::collections::VecDeque;

@@ -8,7 +8,7 @@
 use super::ports::now_ms;
 use crate::upstream::demo::connection::elapsed_ms;
 use crate::upstream::demo::{DemoConnection, DemoScript, Next};
-use futures_util::stream;
+use futures::stream;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use worker::{Delay, Request, Response, ResponseBuilder, Result, State, Storage};

@@ -8,7 +8,7 @@
 use super::js;
 use crate::log::FollowerCut;
 use crate::session::{Platform, SessionBody};
-use futures_util::stream::{LocalBoxStream, StreamExt};
+use futures::stream::{LocalBoxStream, StreamExt};
 use std::cell::RefCell;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;

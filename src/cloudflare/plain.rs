@@ -10,7 +10,7 @@ use crate::api::location;
 use crate::plain::{SupervisedTurn, TurnLines};
 use crate::ports::{Clock, Entropy, Log, Ports, Spawn, Timer};
 use crate::store::Store;
-use futures_util::TryStreamExt;
+use futures::TryStreamExt;
 use std::rc::Rc;
 use worker::{Context, Response, Result, ScheduleContext};
 

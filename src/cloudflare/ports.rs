@@ -1,7 +1,7 @@
 //! Time, chance, tasks and the log of this platform.
 
 use crate::ports::{Clock, Entropy, Log, Spawn, Timer};
-use futures_util::FutureExt;
+use futures::FutureExt;
 use std::rc::Rc;
 use std::time::Duration;
 

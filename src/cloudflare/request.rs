@@ -4,7 +4,7 @@
 
 use crate::api::{BodyCut, Incoming, Method};
 use crate::wire::problem::Problem;
-use futures_util::StreamExt;
+use futures::StreamExt;
 use worker::{ByteStream, Request};
 
 /// A header's value; one that isn't text counts as absent.

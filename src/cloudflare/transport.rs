@@ -3,7 +3,7 @@
 //! Invariant: redirects are not followed, and dropping a body closes its connection.
 
 use crate::upstream::{self, Http, HttpRequest, HttpResponse, Unreachable};
-use futures_util::Stream;
+use futures::Stream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use worker::{

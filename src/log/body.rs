@@ -7,8 +7,8 @@
 use super::follow::{Follower, FollowerCut, Lines, Next, Source};
 use crate::caps;
 use crate::wire::view::{AnyView, Items, Start, View};
-use futures_util::Stream;
-use futures_util::stream;
+use futures::Stream;
+use futures::stream;
 
 /// Why a body can't begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -75,7 +75,7 @@ pub(crate) async fn at_once<F: Future + Unpin>(mut future: F) -> Option<F::Outpu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt;
+    use futures::FutureExt;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -12,7 +12,7 @@ use crate::ports::Ports;
 use crate::store::Store;
 use crate::turn::Hooks;
 use crate::upstream::Ask;
-use futures_util::Stream;
+use futures::Stream;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -48,7 +48,7 @@ pub struct ChatAnswer<B> {
 ///
 /// # Example
 /// ```
-/// use futures_util::{TryStreamExt, stream};
+/// use futures::{TryStreamExt, stream};
 /// use std::cell::RefCell;
 /// use std::rc::Rc;
 /// use steadfast::plain::{ChatHooks, ProduceError, Produced, TurnInput, handle_chat_turn};

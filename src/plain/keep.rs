@@ -12,7 +12,7 @@ use crate::run::{Acquired, LeaseTerms, keep};
 use crate::store::{self, Store};
 use crate::turn::{Drain, Drained, Hooks, Told, tell};
 use crate::upstream::Upstream;
-use futures_util::future::{Either, select};
+use futures::future::{Either, select};
 use std::future::pending;
 use std::pin::pin;
 use std::rc::Rc;

@@ -167,7 +167,7 @@ pub struct SupervisedTurn<P, S> {
 ///
 /// # Example
 /// ```
-/// use futures_util::TryStreamExt;
+/// use futures::TryStreamExt;
 /// use steadfast::plain::{TurnInput, run_supervised_turn};
 /// use steadfast::turn::NoHooks;
 /// use steadfast::api::{Caller, Mode};
@@ -179,7 +179,7 @@ pub struct SupervisedTurn<P, S> {
 /// #     let delta = r#"{"part":{"id":"p","type":"text"},"delta":"Hello!"}"#;
 /// #     let frame = Ok(("message.part.updated".to_owned(), delta.to_owned()));
 /// #     produced(move |_ask| {
-/// #         let frames = futures_util::stream::iter([frame.clone()]);
+/// #         let frames = futures::stream::iter([frame.clone()]);
 /// #         async { Ok(frames) }
 /// #     })
 /// # }

@@ -10,7 +10,7 @@ use crate::ports::Ports;
 use crate::store::Store;
 use crate::turn::Hooks;
 use crate::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
-use futures_util::Stream;
+use futures::Stream;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;

@@ -10,7 +10,7 @@ use crate::ops::Why;
 use crate::ports::Ports;
 use crate::store::{self, LogHome, LogRow, Run, Store};
 use crate::wire::view::AnyView;
-use futures_util::future::select;
+use futures::future::select;
 use std::pin::pin;
 use std::rc::Rc;
 

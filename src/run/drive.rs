@@ -11,7 +11,7 @@ use crate::caps;
 use crate::log::Wake;
 use crate::ports::Ports;
 use crate::store::{self, Store};
-use futures_util::future::{Either, pending, select};
+use futures::future::{Either, pending, select};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

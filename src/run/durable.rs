@@ -22,7 +22,7 @@ use crate::store::{
 };
 use crate::turn::bounded;
 use crate::wire::code::{Code, FailureCode};
-use futures_util::future::select;
+use futures::future::select;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;

@@ -16,7 +16,7 @@ use crate::ports::Ports;
 use crate::store::patiently;
 use crate::store::{self, Changes, Run, Status, Step, Store, Transition};
 use crate::wire::code::FailureCode;
-use futures_util::future::{pending, select};
+use futures::future::{pending, select};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;

@@ -7,7 +7,7 @@
 use crate::caps;
 use crate::ports::Ports;
 use crate::store::{self, Fence, Held, Store};
-use futures_util::future::{Either, select};
+use futures::future::{Either, select};
 use std::pin::pin;
 
 /// How a lease is kept.

@@ -20,7 +20,7 @@ use crate::store::patiently;
 use crate::store::{Step, StepDetail, StepFailure, Store};
 use crate::wire::code::{Code, FailureCode};
 use crate::wire::line;
-use futures_util::future::{Either, LocalBoxFuture, join_all, select};
+use futures::future::{Either, LocalBoxFuture, join_all, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::Cell;

@@ -126,7 +126,7 @@ impl Drop for Taking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt;
+    use futures::FutureExt;
 
     #[test]
     fn a_place_goes_to_the_one_who_waits_longest_and_is_still_there() {

@@ -7,7 +7,7 @@ use crate::config::Vars;
 use crate::run::{self, DurableContext, TaskInput};
 use crate::turn::Hooks;
 use crate::upstream::{Ask, Capabilities, Cut, Refusal, Signal, Upstream};
-use futures_util::stream;
+use futures::stream;
 
 /// What a deployment adds of its own: upstreams and durable tasks, beside the built-in ones, and hooks
 /// around turns.
@@ -16,7 +16,7 @@ use futures_util::stream;
 /// hold anything that a turn can't do without: another life won't have it.
 ///
 /// ```
-/// use futures_util::stream::{self, Iter};
+/// use futures::stream::{self, Iter};
 /// use steadfast::config::Vars;
 /// use steadfast::turn::NoHooks;
 /// use steadfast::session::App;

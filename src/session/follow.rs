@@ -12,7 +12,7 @@ use crate::ports::Timer;
 use crate::store::{self, LogHome, LogRow, Run, Status, Store};
 use crate::wire::problem::Problem;
 use crate::wire::view::{Start, ViewKind};
-use futures_util::future::select;
+use futures::future::select;
 use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;

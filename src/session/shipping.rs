@@ -10,7 +10,7 @@ use crate::ops::{About, Why};
 use crate::ports::{Clock, Timer};
 use crate::ship::{Verdict, as_of, judge, pack, retry_ms};
 use crate::store::{self, LogRow, Run, Shipment, Status, Store, Unshipped};
-use futures_util::future::select;
+use futures::future::select;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::pin;

@@ -12,7 +12,7 @@ use crate::ops::{About, Why};
 use crate::ports::Timer;
 use crate::store::{self, Cancel, Run, Status, Store};
 use crate::wire::problem::Problem;
-use futures_util::future::{Either, select};
+use futures::future::{Either, select};
 use std::pin::pin;
 use std::rc::Rc;
 

@@ -6,7 +6,7 @@
 use crate::caps;
 use crate::ports::Ports;
 use crate::store::{Driver, DriverError, Outcome, Statement};
-use futures_util::future::{Either, select};
+use futures::future::{Either, select};
 use std::pin::pin;
 
 /// A driver with [`caps::D1_TIMEOUT_MS`] a call.

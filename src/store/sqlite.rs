@@ -148,7 +148,7 @@ fn failed(error: &rusqlite::Error, unknown: bool) -> DriverError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_executor::block_on;
+    use futures::executor::block_on;
 
     fn statement(sql: &'static str, params: Vec<Value>) -> Statement {
         Statement { sql, params }

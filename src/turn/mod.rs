@@ -28,8 +28,8 @@ use crate::store::{self, LastError, Run, RunState, Status, Step, Store};
 use crate::upstream::{Ask, Checked, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
 use crate::wire::code::Code;
 use crate::wire::content::may_carry_text;
-use futures_util::future::{Either, select};
-use futures_util::stream::StreamExt;
+use futures::future::{Either, select};
+use futures::stream::StreamExt;
 use std::pin::pin;
 use std::rc::Rc;
 

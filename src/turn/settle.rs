@@ -13,7 +13,7 @@ use crate::store::{self, Step, StepDetail, StepFailure, Store};
 use crate::upstream::Upstream;
 use crate::wire::code::Code;
 use crate::wire::line;
-use futures_util::future::{Either, select};
+use futures::future::{Either, select};
 use std::pin::pin;
 use std::rc::Rc;
 

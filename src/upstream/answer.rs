@@ -8,7 +8,7 @@
 use super::framing::{Arrival, BodyFraming, Event, Events, Stopped};
 use super::http::{HttpResponse, Unreachable};
 use super::{Cut, Frame, Signal};
-use futures_util::Stream;
+use futures::Stream;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -4,8 +4,8 @@
 //! run has: that is the registry's.
 
 use super::{Ask, Capabilities, Cut, Refusal, Signal, Upstream};
-use futures_util::future::{FutureExt, LocalBoxFuture};
-use futures_util::stream::{LocalBoxStream, StreamExt};
+use futures::future::{FutureExt, LocalBoxFuture};
+use futures::stream::{LocalBoxStream, StreamExt};
 
 /// An upstream of any kind.
 pub struct AnyUpstream(Box<dyn Erased>);

@@ -9,7 +9,7 @@ use super::{Cut, Frame, FrameBody, Signal};
 use crate::caps::{FRAME_BYTES, FRAME_ID_BYTES, UPSTREAM_MESSAGE_BYTES};
 use crate::json;
 use crate::wire::line::check_upstream_kind;
-use futures_util::Stream;
+use futures::Stream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -110,7 +110,7 @@ fn protocol(what: &str) -> Cut {
 mod tests {
     use super::super::scripted::all;
     use super::*;
-    use futures_util::stream;
+    use futures::stream;
 
     fn event(id: &str, kind: &str, data: Option<&str>) -> Frame {
         Frame {

@@ -9,7 +9,7 @@ pub use super::event::{Event, Malformed};
 use super::event_stream;
 use super::http::Unreachable;
 use crate::caps::FRAME_BYTES;
-use futures_util::Stream;
+use futures::Stream;
 use serde::de::IgnoredAny;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -6,7 +6,7 @@
 
 use super::Refusal;
 use crate::json;
-use futures_util::Stream;
+use futures::Stream;
 use std::fmt;
 use std::future::Future;
 

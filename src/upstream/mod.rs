@@ -32,7 +32,7 @@ pub use sandbox::Sandbox;
 
 use crate::json;
 use crate::wire::content;
-use futures_util::Stream;
+use futures::Stream;
 use std::future::Future;
 use std::rc::Rc;
 

@@ -9,7 +9,7 @@
 use super::any::AnyUpstream;
 use super::means::Means;
 use super::{Ask, Capabilities, Cut, Refusal, Signal, Upstream};
-use futures_util::stream;
+use futures::stream;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 

@@ -3,7 +3,7 @@
 use super::framing::BodyFraming;
 use super::{Ask, Cut, HistoryMessage, Signal};
 use super::{Headers, Http, HttpRequest, HttpResponse, Unreachable};
-use futures_util::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -78,7 +78,7 @@ impl Http for Scripted {
 /// Everything that a stream of frames yields.
 pub fn all(frames: impl Stream<Item = Result<Signal, Cut>>) -> Vec<Result<Signal, Cut>> {
     // One more than any test's script yields, so that an endless stream fails instead of hanging.
-    let items: Vec<_> = futures_executor::block_on(frames.take(10_000).collect());
+    let items: Vec<_> = futures::executor::block_on(frames.take(10_000).collect());
     assert!(items.len() < 10_000, "the stream doesn't end");
     items
 }

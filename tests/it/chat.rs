@@ -9,8 +9,8 @@ use crate::support::{
     Does, PlainStore, Product, Reading, SECRET, Script, SimPorts, Stay, Worker, World, everything,
     input, lines_of,
 };
-use futures_executor::block_on;
-use futures_util::stream::{self, LocalBoxStream, StreamExt, TryStreamExt};
+use futures::executor::block_on;
+use futures::stream::{self, LocalBoxStream, StreamExt, TryStreamExt};
 use std::cell::RefCell;
 use std::rc::Rc;
 use steadfast::api::Mode;

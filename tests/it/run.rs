@@ -53,12 +53,12 @@ fn completed<T>(value: T, mode: RunMode) -> Result<RunEnd<T>, Error> {
 }
 
 fn stored(world: &World) -> Run {
-    let run = futures_executor::block_on(world.durable().run(RUN));
+    let run = futures::executor::block_on(world.durable().run(RUN));
     run.expect("D1 answers").expect("the run is there")
 }
 
 fn steps(world: &World) -> Vec<Step> {
-    let steps = futures_executor::block_on(world.durable().steps(RUN, 0, 200));
+    let steps = futures::executor::block_on(world.durable().steps(RUN, 0, 200));
     steps.expect("D1 answers")
 }
 
@@ -102,7 +102,7 @@ fn begin<T: 'static>(
 /// Tells the run an event, from outside.
 fn emit(world: &World, key: &str, payload: &str) {
     let now = world.sim.now();
-    let emitted = futures_executor::block_on(world.durable().emit_event(RUN, key, payload, now));
+    let emitted = futures::executor::block_on(world.durable().emit_event(RUN, key, payload, now));
     emitted.expect("the run is open");
 }
 
@@ -113,7 +113,7 @@ fn execute(world: &World, sql: &'static str) {
         sql,
         params: vec![],
     };
-    let applied = futures_executor::block_on(world.d1.database().apply(vec![statement]));
+    let applied = futures::executor::block_on(world.d1.database().apply(vec![statement]));
     applied.expect("it is SQL");
 }
 

@@ -10,7 +10,7 @@ mod migration;
 mod operations;
 mod record;
 
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::collections::BTreeSet;
 use steadfast::store::conformance::{
     CASES, Case, CaseResult, DRIVER_CASES, cases, driver_cases, run_all, run_all_on_driver,

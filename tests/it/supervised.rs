@@ -12,7 +12,7 @@ use crate::support::{
     PlainStore, Reading, Script, SimPorts, Stay, TENANT, Worker, World, behind, caller, everything,
     input, lines_of, submit,
 };
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::caps;
 use steadfast::plain::{
     SupervisedTurn, TurnInput, TurnRefused, WhenHeld, follow_turn, run_supervised_turn,

@@ -5,7 +5,7 @@
 use crate::support::{
     Behaviour, Client, Does, Object, Product, Reading, Stay, Worker, World, caller, input, submit,
 };
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::api::Command;
 use steadfast::caps;
 use steadfast::plain::{cancel_turn, run_supervised_turn};

@@ -1,7 +1,7 @@
 //! A Worker of your own on Steadfast, whole: the HTTP API, the session objects, and an upstream,
 //! hooks and a durable task of its own, each of them small. Replace them by what you have.
 
-use futures_util::stream::{LocalBoxStream, StreamExt, unfold};
+use futures::stream::{LocalBoxStream, StreamExt, unfold};
 use std::collections::BTreeMap;
 use steadfast::config::Vars;
 use steadfast::run::{DurableContext, Error, TaskInput};

@@ -4,7 +4,7 @@ use super::super::follow::Standing;
 use super::*;
 use crate::store::LogRow;
 use crate::wire::line;
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;

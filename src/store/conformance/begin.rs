@@ -2,7 +2,7 @@
 
 use super::scene::{ALL, NOW, Scene, Snapshot, done, expect_eq, message, row, state, step};
 use crate::store::{Begun, Role, Status, Store};
-use futures_util::future::join;
+use futures::future::join;
 
 type Verdict = Result<(), String>;
 

@@ -2,7 +2,7 @@
 
 use super::scene::{NOW, Scene, done, expect_eq, moved, only, only_lines, state};
 use crate::store::{Error, Fence, Lease, Policy, Status, Store};
-use futures_util::future::join;
+use futures::future::join;
 
 type Verdict = Result<(), String>;
 

@@ -5,7 +5,7 @@ use super::scene::{
 };
 use super::task::{EPOCH, Sight, Task, UNTIL, again, lease};
 use crate::store::{Begun, Error, Fence, Policy, Run, RunState, Status, Store};
-use futures_util::future::join;
+use futures::future::join;
 
 type Verdict = Result<(), String>;
 

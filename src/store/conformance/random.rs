@@ -17,7 +17,7 @@ use crate::store::{Error, MemoryStore, Store};
 use call::{Answer, Call};
 use chance::Chance;
 use draw::World;
-use futures_util::future::join_all;
+use futures::future::join_all;
 
 /// Does `operations` random operations, drawn from `seed`, on a migrated `store` and on a fresh
 /// model, and compares every answer and, behind each operation, everything that can be read. All
@@ -104,7 +104,7 @@ fn differs<T: std::fmt::Debug>(call: &Call, behind: &str, expected: &T, found: &
 mod tests {
     use super::call::Operation;
     use super::*;
-    use futures_executor::block_on;
+    use futures::executor::block_on;
     use std::collections::BTreeMap;
 
     fn name(call: &Call, answer: &Result<Answer, Error>) -> String {

@@ -3,7 +3,7 @@
 use super::super::scripted::{Chunk, all, head, typed};
 use super::super::{Checked, FrameBody};
 use super::*;
-use futures_util::stream;
+use futures::stream;
 
 /// Data `end` completes and goes on all the same, `bad` is a cut, `none` makes no frame, and each letter of others makes one.
 struct Letters;

@@ -425,7 +425,7 @@ fn the_sandbox_adapter_reads_the_transcript() {
     let script = DemoScript::new("x", message, Some(metadata)).expect("good options");
     let (text, ..) = perform(&script, 0, None, true);
     let sandbox = Sandbox::new(Scripted::stream(vec![Ok(&text)]), "https://demo.test", None);
-    let frames = futures_executor::block_on(sandbox.start(&ask())).expect("accepted");
+    let frames = futures::executor::block_on(sandbox.start(&ask())).expect("accepted");
     // As the drain reads them.
     let frames = all(Checked::new(frames));
     let bodies: Vec<FrameBody> = frames

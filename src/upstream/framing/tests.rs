@@ -1,7 +1,7 @@
 //! Each layout's rules, at every cut of the bytes where that could matter, and how ends are taken.
 
 use super::*;
-use futures_util::{StreamExt, stream};
+use futures::{StreamExt, stream};
 use proptest::prelude::*;
 
 /// The texts of a body's events, and what made it unreadable.
@@ -276,7 +276,7 @@ fn arrivals(
         .into_iter()
         .map(|chunk| chunk.map(|bytes| bytes.as_bytes().to_vec()));
     let body = stream::iter(chunks.collect::<Vec<_>>());
-    futures_executor::block_on(Events::new(body, framing).collect())
+    futures::executor::block_on(Events::new(body, framing).collect())
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn after_a_broken_connection_nobody_knows_whether_it_began() {
 fn send(answer: Answer) -> Result<u16, Refusal> {
     let server = Server::new(Scripted::answer(answer), "https://u.test", None);
     let request = server.request(Method::Get, "/");
-    futures_executor::block_on(server.send(request, refusal)).map(|answer| answer.status)
+    futures::executor::block_on(server.send(request, refusal)).map(|answer| answer.status)
 }
 
 #[test]

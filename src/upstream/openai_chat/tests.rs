@@ -4,7 +4,7 @@ use super::super::scripted::{Scripted, all, ask, head};
 use super::super::{Checked, Cut, Signal, Unreachable};
 use super::*;
 use crate::caps::FRAME_BYTES;
-use futures_executor::block_on;
+use futures::executor::block_on;
 
 fn chat(http: &Scripted) -> OpenAiChat<Scripted> {
     OpenAiChat::new(http.clone(), "https://u.test/v1/", Some("k-1".into()))

@@ -2,7 +2,7 @@
 
 use super::super::scripted::{Scripted, ask, head};
 use super::*;
-use futures_executor::block_on;
+use futures::executor::block_on;
 
 const OWN_NAMES: OwnNames<'static> = OwnNames {
     upstreams: &["words"],

@@ -4,7 +4,7 @@ use super::super::scripted::{Scripted, all, ask, head};
 use super::super::{Checked, HttpRequest, Signal, Unreachable};
 use super::*;
 use crate::caps::{FRAME_BYTES, FRAME_ID_BYTES};
-use futures_executor::block_on;
+use futures::executor::block_on;
 
 fn sandbox(http: &Scripted) -> Sandbox<Scripted> {
     Sandbox::new(http.clone(), "https://u.test/api/", Some("k-1".into()))

@@ -12,7 +12,7 @@ use crate::support::{
     APPROVAL_MS, Act, Client, Crash, Dump, ERRAND, Effect, Moment, Object, World, errand_answer,
     lines_of, submit,
 };
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -8,7 +8,7 @@ use super::explorer::Explorer;
 use super::props::Storage;
 use super::world::{Bounds, End, Made, Move, World};
 use crate::support::{Dump, Script, TENANT, dump, lines_of};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;

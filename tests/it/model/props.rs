@@ -7,8 +7,8 @@
 use super::shelf::{Lent, lend};
 use super::stage::{Answer, Effect, Health, Life, Stage};
 use crate::support::{Script, chat_pieces};
-use futures_executor::block_on;
-use futures_util::Stream;
+use futures::Stream;
+use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, pending};

@@ -2,7 +2,7 @@
 //!
 //! Owns the empty ones. Invariant: what is lent has the schema and no row.
 
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::RefCell;
 use std::ops::Deref;
 use steadfast::store::sqlite::NativeSqlite;

@@ -10,7 +10,7 @@ use super::props::{
 use super::shelf::{Lent, lend};
 use super::stage::{Answer, Effect, Health, Life, Stage, digest};
 use crate::support::{Script, caller, text_of};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -7,7 +7,7 @@
 
 use super::{RUN, options};
 use crate::support::{Crash, Fault, Life, Moment, Outcome, Worker, World};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;

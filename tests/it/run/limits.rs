@@ -6,7 +6,7 @@ use super::{
     stored,
 };
 use crate::support::{Fault, World};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::caps;
 use steadfast::ports::Timer;
 use steadfast::run::manifest::Manifest;

@@ -3,7 +3,7 @@
 
 use super::{Done, RUN, begin, completed, emit, options, result, run, steps, stored};
 use crate::support::{Ctx, World};
-use futures_util::future::{Either, join, select};
+use futures::future::{Either, join, select};
 use std::pin::pin;
 use steadfast::ports::Timer;
 use steadfast::run::{

@@ -2,7 +2,7 @@
 
 use super::{at_once, begin, completed, emit, options, result, run, steps, stored};
 use crate::support::{Ctx, Fault, World};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::caps;
 use steadfast::ports::Timer;
 use steadfast::run::{DurableContext, Error, RunEnd, RunMode, Stop, Waits, run_durable};

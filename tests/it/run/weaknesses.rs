@@ -6,7 +6,7 @@
 
 use super::{Done, RUN, begin, completed, manifest, options, result, run, steps, stored};
 use crate::support::{Ctx, World};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::RefCell;
 use std::rc::Rc;
 use steadfast::caps;

@@ -3,7 +3,7 @@
 
 use super::{run_turn, scene};
 use crate::support::{Behaviour, Client, Object, Pace, Script, TENANT, World, behind, submit};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::api::Command;
 use steadfast::store::{Driver, Statement};
 use steadfast::wire::view::ViewKind;

@@ -5,7 +5,7 @@
 
 use super::{Submit, World, run_turn, submit};
 use crate::support::{FORGED, Object, SPELLER, TENANT, assert_shipped, lines_of};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::api::Command;
 use steadfast::ids::run_id;
 use steadfast::store::{Driver, Statement, Status};

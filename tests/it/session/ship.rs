@@ -2,7 +2,7 @@
 
 use super::{run_turn, scene};
 use crate::support::{Fault, Object, Script, TENANT, World, assert_shipped, submit};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::Cell;
 use std::rc::Rc;
 use steadfast::api::Command;

@@ -8,7 +8,7 @@ use crate::support::{
     CROWD, Client, Crash, ERRAND, Fault, Moment, Object, RACER, StorageFault, WAITER,
     assert_shipped, lines_of,
 };
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::api::{Command, Page};
 use steadfast::caps;
 use steadfast::ids::EventKey;

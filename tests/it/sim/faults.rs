@@ -7,7 +7,7 @@ use super::sites::Site;
 use crate::support::{
     AlarmFate, Asked, Behaviour, Crash, Fault, Life, Moment, Object, StorageFault, World,
 };
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::Cell;
 use std::rc::Rc;
 use steadfast::store::sqlite::NativeSqlite;

@@ -6,7 +6,7 @@
 use super::chance::Chance;
 use super::sites::Site;
 use crate::support::{Fault, World};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::store::{Statement, Store, Value};
 
 /// Where a ship's run row has its line count and its rev.

@@ -7,7 +7,7 @@ use super::chance::Chance;
 use super::sites::Site;
 use super::turns::{Kind, Turn, without_ending};
 use crate::support::{Client, Object, World, lines_of};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

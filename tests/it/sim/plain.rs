@@ -9,7 +9,7 @@ use super::faults;
 use super::met;
 use super::sites::Site;
 use crate::support::{Life, Reading, Script, Stay, TENANT, Worker, World, input, lines_of};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;

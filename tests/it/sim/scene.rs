@@ -11,7 +11,7 @@ use super::people::People;
 use super::sites::{Counts, Site};
 use super::turns::{Kind, Turn, asked_for, without_ending};
 use crate::support::{Dump, World, assert_shipped};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

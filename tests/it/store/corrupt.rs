@@ -4,7 +4,7 @@
 
 use super::record::{begin, message};
 use super::{SECTIONS, sqlite};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::ids::run_id;
 use steadfast::store::sqlite::NativeSqlite;
 use steadfast::store::{

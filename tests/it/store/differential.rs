@@ -5,7 +5,7 @@
 //! sequence found that shows it and the seed that found it; `STEADFAST_SEED` runs that seed again.
 
 use super::{SECTIONS, sqlite};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};

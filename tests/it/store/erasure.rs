@@ -5,7 +5,7 @@
 
 use super::record::{begin, lines, message, run_state};
 use super::sqlite;
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::ids::run_id;
 use steadfast::store::sqlite::NativeSqlite;
 use steadfast::store::{

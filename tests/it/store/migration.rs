@@ -1,7 +1,7 @@
 //! How a schema comes to a database: whole, once, from any version, past any interruption.
 
 use super::{SECTIONS, check, sqlite};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;

@@ -17,8 +17,8 @@ mod stream;
 
 use super::record::{begin, pending, run_state};
 use super::{SECTIONS, sqlite};
-use futures_executor::block_on;
-use futures_util::future::join;
+use futures::executor::block_on;
+use futures::future::join;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 use steadfast::store::operations::{

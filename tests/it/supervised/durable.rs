@@ -4,7 +4,7 @@ use super::{
     PlainStore, RUN, Reading, SimPorts, Stay, SupervisedTurn, TurnInput, TurnRefused, Worker,
     World, assert_one_writer_at_a_time, input, lines_of, stored, whole_log,
 };
-use futures_util::stream::{self, LocalBoxStream, StreamExt};
+use futures::stream::{self, LocalBoxStream, StreamExt};
 use std::cell::RefCell;
 use std::rc::Rc;
 use steadfast::caps;

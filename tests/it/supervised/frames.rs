@@ -3,7 +3,7 @@
 //! Owns that its frames become lines by the rules for every upstream's.
 
 use super::{Reading, Stay, Worker, World, input, lines_of};
-use futures_util::stream::{self, Iter};
+use futures::stream::{self, Iter};
 use std::vec::IntoIter;
 use steadfast::caps::{FRAME_BYTES, FRAME_ID_BYTES, UPSTREAM_MESSAGE_BYTES};
 use steadfast::plain::run_supervised_turn;

@@ -5,7 +5,7 @@
 
 use super::object::Object;
 use super::world::World;
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::store::sqlite::NativeSqlite;
 use steadfast::store::{LogHome, Message, Run, Section, Session, SqlStore, Step, Store};
 use steadfast::wire::line;

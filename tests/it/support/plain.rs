@@ -7,7 +7,7 @@ use super::platform::SimPorts;
 use super::worker::Worker;
 use super::worker::WorkerStore;
 use super::world::{TENANT, World, submit};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt::Write;

@@ -8,7 +8,7 @@ use super::chat;
 use super::executor::{Life, Sim, Sleep};
 use super::plan::{Effect, Moment, Plan};
 use super::script::{Script, Trick};
-use futures_util::Stream;
+use futures::Stream;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, pending};

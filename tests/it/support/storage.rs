@@ -6,7 +6,7 @@
 
 use super::executor::{Life, Sim};
 use super::plan::{Effect, Moment, Plan};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::future::{Future, pending, poll_fn};

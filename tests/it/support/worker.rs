@@ -7,7 +7,7 @@ use super::platform::{SimPorts, WallClock};
 use super::sandbox::Wire;
 use super::storage::D1Driver;
 use super::world::World;
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;

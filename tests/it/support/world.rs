@@ -10,7 +10,7 @@ use super::platform::Vars;
 use super::sandbox::Upstream;
 use super::script::Script;
 use super::storage::D1;
-use futures_executor::block_on;
+use futures::executor::block_on;
 use std::cell::RefCell;
 use std::rc::Rc;
 use steadfast::api::{Caller, Command};

@@ -2,7 +2,7 @@
 
 use super::{ID, NOW, fresh, lost, sight};
 use crate::store::{SECTIONS, sqlite};
-use futures_executor::block_on;
+use futures::executor::block_on;
 use steadfast::caps;
 use steadfast::store::operations::{
     Appended, Error, StreamEvent, StreamLog, append_stream_event, read_stream_events,
