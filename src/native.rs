@@ -4,11 +4,12 @@
 //! [`crate::store::sqlite`]. It owns the only reading of the system's clock in the crate.
 //! Invariant: everything runs on the thread that called [`run`].
 
+use crate::certain::Certain;
 use crate::ports::{Clock, Entropy, Log, Spawn, Timer};
 use futures::executor::{LocalPool, LocalSpawner};
 use futures::task::LocalSpawnExt;
 use std::future::Future;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The ports of one [`run`].
 #[derive(Clone, Debug)]
@@ -28,11 +29,11 @@ pub fn run<T>(task: impl AsyncFnOnce(NativePorts) -> T) -> T {
 
 impl Clock for NativePorts {
     #[allow(
-        clippy::disallowed_methods,
+        clippy::disallowed_types,
         reason = "this is the Clock port's native implementation"
     )]
     fn now_ms(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
         // A clock before 1970 is as good as none.
         let ms = since.map_or(0, |since| since.as_millis());
         i64::try_from(ms).unwrap_or(i64::MAX)
@@ -48,7 +49,7 @@ impl Timer for NativePorts {
 impl Entropy for NativePorts {
     fn random(&self) -> u128 {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the system gives random bytes");
+        getrandom::fill(&mut bytes).certain("the system gives random bytes");
         u128::from_le_bytes(bytes)
     }
 }

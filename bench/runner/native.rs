@@ -4,7 +4,7 @@
 //! what came out. Invariant: a run that is not whole gives no figures.
 
 #![allow(
-    clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "a measurement reads the clock, and nothing else here does"
 )]
 

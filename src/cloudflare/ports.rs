@@ -1,5 +1,6 @@
 //! Time, chance, tasks and the log of this platform.
 
+use crate::certain::Certain;
 use crate::ports::{Clock, Entropy, Log, Spawn, Timer};
 use futures::FutureExt;
 use std::rc::Rc;
@@ -39,7 +40,7 @@ fn delay(ms: u64) -> worker::Delay {
 /// 128 random bits.
 pub fn random() -> u128 {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("every request and object of this platform has crypto");
+    getrandom::fill(&mut bytes).certain("every request and object of this platform has crypto");
     u128::from_le_bytes(bytes)
 }
 

@@ -6,6 +6,7 @@
 
 use super::{Vars, lookup, split_port};
 use crate::caps;
+use crate::certain::Certain;
 use crate::ids::TenantId;
 use crate::json;
 use crate::wire::problem::Problem;
@@ -69,7 +70,7 @@ impl AuthConfig {
                 Ok(identity.clone())
             }
             Self::Loopback if is_loopback_host(host) => Ok(Identity {
-                tenant: TenantId::parse("dev").expect("`dev` has the form of an id"),
+                tenant: TenantId::parse("dev").certain("`dev` has the form of an id"),
                 user: None,
             }),
             Self::Loopback => Err(Problem::auth_not_configured()),

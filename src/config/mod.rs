@@ -16,6 +16,7 @@ pub use isolate::IsolateConfig;
 pub use upstream::{Secret, UpstreamConfig, read_upstream_key};
 
 use crate::caps::{self, Setting};
+use crate::certain::Certain;
 use crate::ids::ProjectId;
 use crate::wire::problem::Problem;
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,7 @@ impl TurnConfig {
 /// The defaults, for whoever has no variables.
 impl Default for TurnConfig {
     fn default() -> Self {
-        Self::read(&|_| None).expect("defaults are within their bounds")
+        Self::read(&|_| None).certain("defaults are within their bounds")
     }
 }
 

@@ -10,6 +10,7 @@
 mod finite;
 
 use crate::caps::RUN_JSON_DEPTH;
+use crate::certain::Certain;
 use crate::json::{self, Token};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -127,7 +128,7 @@ pub fn step_id(run_id: &str, step_index: u32, intent: &str) -> String {
         step_index,
         intent,
     };
-    canonical_hash(&step).expect("texts and an integer are JSON")
+    canonical_hash(&step).certain("texts and an integer are JSON")
 }
 
 fn check_depth(json: &str) -> Result<(), Invalid> {

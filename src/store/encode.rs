@@ -1,12 +1,13 @@
 //! Records to parameters: the counterpart of `decode.rs`, in the column orders of `sql.rs`.
 
 use super::{EventRecord, LogRow, Message, Run, Session, Step, StepDetail, Value};
+use crate::certain::Certain;
 use crate::ids;
 use serde::Serialize;
 
 /// Our own records always serialise: their maps have string keys and no floats.
 pub(super) fn json<T: Serialize>(value: &T) -> Value {
-    Value::Text(serde_json::to_string(value).expect("records serialise"))
+    Value::Text(serde_json::to_string(value).certain("records serialise"))
 }
 
 pub(super) fn optional_json<T: Serialize>(value: Option<&T>) -> Value {

@@ -10,6 +10,7 @@ use super::{
     Lines, LogRow, Message, Policy, Role, Run, Session, Status, Step, Store, Transition,
     UpstreamCancel, claim,
 };
+use crate::certain::Certain;
 use crate::ids::run_id;
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -86,7 +87,7 @@ impl Stored {
     }
 
     fn append(&mut self, lines: &Lines) {
-        let frame_ids = serde_json::to_string(&lines.frame_ids).expect("strings serialise");
+        let frame_ids = serde_json::to_string(&lines.frame_ids).certain("strings serialise");
         self.log.push(LogRow {
             first_seq: self.log_end(),
             count: lines.frame_ids.len() as u64,

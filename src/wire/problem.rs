@@ -11,7 +11,6 @@
 use super::code::{Code, HttpStatus};
 use crate::ids::InvalidId;
 use crate::json::push_quoted;
-use std::fmt::Write;
 
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -209,8 +208,7 @@ impl Problem {
     pub fn to_json(&self) -> String {
         let mut json = String::from(r#"{"type":"about:blank","title":"#);
         push_quoted(&mut json, self.code.status().phrase());
-        write!(json, r#","status":{},"detail":"#, self.status())
-            .expect("a String takes every write");
+        json.push_str(&format!(r#","status":{},"detail":"#, self.status()));
         push_quoted(&mut json, &self.detail);
         json.push_str(r#","code":"#);
         push_quoted(&mut json, self.code.name());

@@ -5,7 +5,6 @@
 //! `event:` field, so that `onmessage` sees every line.
 
 use super::{Items, View};
-use std::io::Write;
 
 /// The view's media type.
 pub const CONTENT_TYPE: &str = "text/event-stream";
@@ -23,7 +22,9 @@ impl View for Sse {
 
     fn line(&mut self, seq: u64, line: &str, items: &mut Items) {
         items.push(|out| {
-            write!(out, "id: {seq}\ndata: {line}\n\n").expect("a Vec takes every write");
+            out.extend_from_slice(format!("id: {seq}\ndata: ").as_bytes());
+            out.extend_from_slice(line.as_bytes());
+            out.extend_from_slice(b"\n\n");
         });
     }
 

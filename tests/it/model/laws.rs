@@ -11,7 +11,6 @@ use crate::support::{Dump, Script, TENANT, dump, lines_of};
 use futures::executor::block_on;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
 use steadfast::store::sqlite::NativeSqlite;
 use steadfast::store::{Driver, Run, Section, SqlStore, Statement, Status, Store};
 
@@ -73,14 +72,14 @@ impl Scene {
     }
 
     #[expect(
-        clippy::disallowed_methods,
+        clippy::disallowed_types,
         reason = "what the walk costs is no part of it"
     )]
     /// Walks all runs, which must be more than `floor`: a tree without branches proves nothing.
     pub fn exhaust(&self, floor: usize) {
         let mut explorer = Explorer::default();
         let longest = RefCell::new(0);
-        let started = Instant::now();
+        let started = std::time::Instant::now();
         explorer.exhaust(|explorer| self.walk(explorer, &longest));
         let (runs, whole) = explorer.counts();
         println!(

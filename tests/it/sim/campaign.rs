@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many lines of a failed run's trace are shown.
 const SHOWN: usize = 60;
@@ -85,13 +85,13 @@ pub fn attempt(seed: u64) -> Result<Ran, Failure> {
 
 /// Runs them all, on every core.
 #[allow(
-    clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "how long to hunt is the machine's time, and nothing in a run"
 )]
 pub fn hunt(seeds: Seeds) -> Report {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let report = Mutex::new(Report::default());
-    let began = Instant::now();
+    let began = std::time::Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {

@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 14] = [
     &["store"],
     &["json"],
     &["ids"],
-    &["caps", "ports"],
+    &["caps", "certain", "ports"],
 ];
 
 /// Imports that go up, as `from -> to`.

@@ -1,5 +1,7 @@
 //! Chance as an argument: all that is drawn follows from one number.
 
+use crate::certain::Certain;
+
 /// The sequence of a seed (splitmix64).
 pub(super) struct Chance(u64);
 
@@ -18,7 +20,7 @@ impl Chance {
     /// One of 0 to `bound` - 1, which are few: that some come a little more often is no matter.
     pub(super) fn below(&mut self, bound: u8) -> u8 {
         let drawn = self.number().checked_rem(u64::from(bound)).unwrap_or(0);
-        u8::try_from(drawn).expect("it is below a u8")
+        u8::try_from(drawn).certain("it is below a u8")
     }
 
     pub(super) fn one_in(&mut self, times: u8) -> bool {
