@@ -8,6 +8,7 @@
 
 mod codes;
 mod floors;
+mod panics;
 mod references;
 
 use std::collections::BTreeSet;
