@@ -58,4 +58,4 @@ golden: build ## Write the golden files anew; read the diff before committing it
 	@. scripts/env.sh && GOLDEN=update exec node --test miniflare/golden.test.mjs
 
 clean: ## Remove what was built; node_modules, state and the user's cache stay
-	@rm -rf build build-faults examples/*/build examples/*/.wrangler bench/runner/build target .wrangler
+	@rm -rf build build-faults examples/*/build examples/*/build-faults examples/*/.wrangler bench/runner/build target .wrangler

@@ -1,10 +1,12 @@
-// A panic resets the instance under every session that shares it: the other sessions' turns still complete.
+// A panic resets the instance under every session that shares it: the other sessions' turns still complete, and the
+// operator reads its words once.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Client, PersistentClient } from "./client.mjs";
-import { assertPrefix, assertProblem } from "./expect.mjs";
-import { BUILD, FAULTS_BUILD, startRuntime, until } from "./harness.mjs";
+import { Client } from "./client.mjs";
+import { assertProblem } from "./expect.mjs";
+import { BUILD, FAULTS_BUILD, startRuntime } from "./harness.mjs";
+import { panicAt, SECRET } from "./panic.mjs";
 import { ScriptedUpstream, scriptedVars, transcript } from "./upstream.mjs";
 
 let upstream, runtime;
@@ -17,27 +19,27 @@ after(async () => {
   await upstream?.close();
 });
 
-test("a panic in one session loses no session's turn", { timeout: 120_000 }, async () => {
-  const script = { lines: 150, delayMs: 20 };
-  const sessions = ["panics", "bystander-1", "bystander-2"];
-  const readers = sessions.map((session) => new PersistentClient(runtime, session, 0));
-  const turns = Promise.all(readers.map((reader) => reader.run({ message: "go", metadata: { script } })));
-  // Awaited below; a check that fails before must be what is reported, not the turns that it leaves behind.
-  turns.catch(() => {});
-  await until("all stream", () => readers.every(({ lines }) => lines.length > 20));
-  const client = new Client(runtime);
-  // The object dies in the middle of answering: whatever the caller gets, it is no success.
-  const answer = await client.post("/__faults/panics", { panic: true }).catch(() => null);
-  assert.ok(answer === null || answer.status >= 500, `${answer?.status} ${answer?.text}`);
-  for (const [n, lines] of (await turns).entries()) {
-    const session = sessions[n];
-    assert.deepEqual(lines, transcript(script, { session }), session);
-    assert.equal(upstream.counts(`dev:${session}:0`).starts, 1, session);
-    for (const connection of readers[n].connections) assertPrefix(connection, lines);
-  }
-  const next = await client.turn("panics", { message: "still here?", metadata: { script: { lines: 1 } } });
-  assert.deepEqual(next.lines, transcript({ lines: 1 }, { session: "panics", turnIndex: 1 }));
+const script = { lines: 150, delayMs: 20 };
+
+/** A turn that streams for three seconds, and says what a log may not. */
+const told = (session) => ({
+  session,
+  turn: { message: SECRET, metadata: { script } },
+  lines: transcript(script, { session }),
 });
+
+// The object that panics is never the first of its instance.
+for (const at of ["session", "request", "demo"]) {
+  test(`a panic in a ${at} loses no session's turn, and is told once`, { timeout: 120_000 }, async () => {
+    const sessions = ["panics", "bystander-1", "bystander-2"].map((name) => `${at}-${name}`);
+    const client = new Client(runtime);
+    await client.turn(`${at}-first`, { message: "go", metadata: { script: { lines: 1 } } });
+    await panicAt(runtime, at, sessions.map(told));
+    for (const session of sessions) assert.equal(upstream.counts(`dev:${session}:0`).starts, 1, session);
+    const next = await client.turn(sessions[0], { message: "still here?", metadata: { script: { lines: 1 } } });
+    assert.deepEqual(next.lines, transcript({ lines: 1 }, { session: sessions[0], turnIndex: 1 }));
+  });
+}
 
 test("an object that is reset before the head is asked once more, and the turn begins once", async () => {
   const client = new Client(runtime);

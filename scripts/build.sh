@@ -4,6 +4,7 @@
 #   scripts/build.sh               the ready one, into build/
 #   scripts/build.sh faults        the same with the tests' faults, into build-faults/
 #   scripts/build.sh example NAME  examples/NAME, into the folder build/ there
+#   scripts/build.sh example NAME faults    with the tests' faults, into the folder build-faults/ there
 #   scripts/build.sh bench         bench/runner, whose durable runs are measured, into the folder build/ there
 #
 # wrangler runs it before each deploy and `wrangler dev`, so an up-to-date build returns at once.
@@ -13,7 +14,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-USAGE="usage: scripts/build.sh [faults | example NAME | bench]"
+USAGE="usage: scripts/build.sh [faults | example NAME [faults] | bench]"
 CRATE=worker BUILT=build FEATURES= BINDGEN=$PWD/scripts/wasm-bindgen.sh
 case ${1:-} in
 '') ;;
@@ -22,6 +23,11 @@ example)
     CRATE=examples/${2:?"$USAGE"}
     [ -e "$CRATE/Cargo.toml" ] || fail "there is no $CRATE"
     BUILT=$CRATE/build
+    case ${3:-} in
+    '') ;;
+    faults) BUILT=$CRATE/build-faults FEATURES="--features steadfast/faults" BINDGEN=$CARGO_TOOLS/bin/wasm-bindgen ;;
+    *) fail "$USAGE" ;;
+    esac
     ;;
 bench) CRATE=bench/runner BUILT=bench/runner/build ;;
 *) fail "$USAGE" ;;

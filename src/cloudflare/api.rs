@@ -6,7 +6,7 @@
 use super::d1::D1;
 use super::ports::{now_ms, random};
 use super::request::{Received, header};
-use super::{body, isolate, stub};
+use super::{body, isolate, panics, stub};
 use crate::api::{self, Answer, Asked, Caller, Command, PublicHealth, TenantRuns};
 use crate::config::IsolateConfig;
 use crate::session::list_runs;
@@ -21,6 +21,7 @@ use worker::{Env, Method, Request, Response, Result};
 /// # Errors
 /// What the platform throws while an answer is put together; refusals are answers.
 pub async fn handle(mut request: Request, env: &Env) -> Result<Response> {
+    panics::tell();
     let config = isolate::config(env);
     let origin = header(&request, "origin");
     let cors = match &config.cors {
@@ -47,6 +48,7 @@ async fn answer(
     let mut request = Received::new(request)?;
     #[cfg(feature = "faults")]
     if let Some(session) = super::faults::session_of(&request) {
+        super::faults::in_request(&request);
         let caller = api::caller(config, &request, &session)?;
         return super::faults::forward(&mut request, env, &caller).await;
     }
@@ -73,7 +75,10 @@ pub async fn command(
     request: &mut Request,
     env: &Env,
 ) -> std::result::Result<(Caller, Command), Problem> {
+    panics::tell();
     let mut request = Received::new(request)?;
+    #[cfg(feature = "faults")]
+    super::faults::in_request(&request);
     match api::ask(&isolate::config(env), &mut request).await? {
         Asked::Session(caller, command) => Ok((caller, command)),
         Asked::Health | Asked::Runs(_) => Err(Problem::not_found()),

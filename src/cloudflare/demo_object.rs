@@ -5,6 +5,7 @@
 //! `upstream/demo`. Invariant: an execution begins once; it goes on by the clock, whoever listens,
 //! and outlives the session's object and the process.
 
+use super::panics::Resettable;
 use super::ports::now_ms;
 use crate::upstream::demo::connection::elapsed_ms;
 use crate::upstream::demo::{DemoConnection, DemoScript, Next};
@@ -17,6 +18,7 @@ use worker::{Delay, Request, Response, ResponseBuilder, Result, State, Storage};
 /// exports.
 pub struct DemoHost {
     state: State,
+    object: Resettable,
 }
 
 /// What is known of an execution. PERSISTED under [`KEY`]: fields are only added.
@@ -50,8 +52,9 @@ impl Execution {
 
 impl DemoHost {
     /// A new life of an object.
-    pub const fn new(state: State) -> Self {
-        DemoHost { state }
+    pub fn new(state: State) -> Self {
+        let object = Resettable::new(&state);
+        DemoHost { state, object }
     }
 
     /// Answers as a sandbox does, PROTOCOL §4.1.
@@ -59,6 +62,14 @@ impl DemoHost {
     /// # Errors
     /// What the platform throws.
     pub async fn fetch(&self, request: Request) -> Result<Response> {
+        self.object.clone().does(self.answer(request)).await
+    }
+
+    async fn answer(&self, request: Request) -> Result<Response> {
+        #[cfg(feature = "faults")]
+        if request.path().starts_with("/__faults") {
+            super::faults::panicked();
+        }
         if request.path().ends_with("/cancel") {
             self.cancel().await
         } else {
@@ -115,7 +126,10 @@ impl DemoHost {
             storage,
             connection,
         };
-        let chunks = stream::unfold(Some(telling), next_chunk);
+        let object = self.object.clone();
+        let chunks = stream::unfold(Some(telling), move |telling| {
+            object.clone().does(next_chunk(telling))
+        });
         ResponseBuilder::new()
             .with_header("content-type", "text/event-stream")?
             .with_header("cache-control", "no-store")?

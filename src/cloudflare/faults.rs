@@ -8,6 +8,7 @@ use super::platform::WorkerPlatform;
 use super::ports::now_ms;
 use super::request::Received;
 use super::stub::SESSIONS_BINDING;
+use super::transport::DEMO_BINDING;
 use super::{body, js};
 use crate::api::{Caller, Incoming};
 use crate::session::{App, Platform, Session};
@@ -116,13 +117,49 @@ struct Hook {
     d1: Option<Fault>,
 }
 
+/// Where a hook is performed.
+#[derive(PartialEq, Eq)]
+enum Place {
+    /// In the session's object.
+    Session,
+    /// In the Worker's own request.
+    Request,
+    /// In an object of the demo agent.
+    Demo,
+}
+
+impl Place {
+    /// By the query's `at`.
+    fn of(request: &Received<'_>) -> Self {
+        let query: BTreeMap<String, String> = request.query().into_iter().collect();
+        match query.get("at").map(String::as_str) {
+            Some("request") => Place::Request,
+            Some("demo") => Place::Demo,
+            _ => Place::Session,
+        }
+    }
+}
+
+/// Panics.
+#[allow(clippy::panic, reason = "a panic is what the test asks for")]
+pub fn panicked() -> ! {
+    panic!("fault: panicked")
+}
+
+/// Panics in the Worker's own request, when a test asks for that.
+pub fn in_request(request: &Received<'_>) {
+    if session_of(request).is_some() && Place::of(request) == Place::Request {
+        panicked();
+    }
+}
+
 /// The session of a path `/__faults/{session}`.
 pub fn session_of(request: &Received<'_>) -> Option<String> {
     let path = request.path();
     path.strip_prefix("/__faults/").map(str::to_owned)
 }
 
-/// Passes a hook on to the session's object, as it came.
+/// Passes a hook on to the session's object, or to the demo agent's of this name, as it came.
 pub async fn forward(
     request: &mut Received<'_>,
     env: &Env,
@@ -136,7 +173,11 @@ pub async fn forward(
         .with_body(Some(text.as_str().into()));
     let url = format!("http://session.invalid/__faults{query}");
     let hook = Request::new_with_init(&url, &init).map_err(unavailable)?;
-    let namespace = env.durable_object(SESSIONS_BINDING).map_err(unavailable)?;
+    let binding = match Place::of(request) {
+        Place::Demo => DEMO_BINDING,
+        Place::Session | Place::Request => SESSIONS_BINDING,
+    };
+    let namespace = env.durable_object(binding).map_err(unavailable)?;
     let stub = namespace
         .get_by_name(&caller.session_key())
         .map_err(unavailable)?;
@@ -144,7 +185,6 @@ pub async fn forward(
 }
 
 /// Performs a hook in the object.
-#[allow(clippy::panic, reason = "a panic is what the test asks for")]
 pub async fn fetch<A: App>(
     session: &Rc<Session<WorkerPlatform<A>>>,
     mut request: Request,
@@ -171,7 +211,7 @@ pub async fn fetch<A: App>(
         js::abort_soon(&state, "fault: died")?;
     }
     if hook.panic {
-        panic!("fault: panicked");
+        panicked();
     }
     body::json(200, "{}")
 }

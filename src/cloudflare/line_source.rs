@@ -6,6 +6,7 @@
 //! Invariant: a new life of the module in an object cuts whatever the one before was serving.
 
 use super::js;
+use super::panics::Resettable;
 use crate::log::FollowerCut;
 use crate::session::{Platform, SessionBody};
 use futures::stream::{LocalBoxStream, StreamExt};
@@ -13,6 +14,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
+use worker::State;
 
 /// Where the set of controllers lies on an object's state.
 const SERVED: &str = "steadfastServed";
@@ -21,13 +23,15 @@ const SERVED: &str = "steadfastServed";
 #[derive(Clone)]
 pub struct Served {
     controllers: js_sys::Set,
+    object: Resettable,
 }
 
 impl Served {
     /// The bodies of the object with this state; those of a life before are cut.
-    pub fn of(state: &JsValue) -> Self {
+    pub fn of(state: &State, object: Resettable) -> Self {
+        let state = JsValue::from(state.as_raw());
         let name = JsValue::from_str(SERVED);
-        let before = js_sys::Reflect::get(state, &name).unwrap_or(JsValue::UNDEFINED);
+        let before = js_sys::Reflect::get(&state, &name).unwrap_or(JsValue::UNDEFINED);
         if let Ok(before) = before.dyn_into::<js_sys::Set>() {
             for controller in before.values().into_iter().flatten() {
                 // One that has ended meanwhile can't be cut any more.
@@ -38,8 +42,11 @@ impl Served {
         }
         let controllers = js_sys::Set::new(&JsValue::UNDEFINED);
         // A state that took no property would only lose the cut; clients have their own patience.
-        let _set = js_sys::Reflect::set(state, &name, &controllers);
-        Served { controllers }
+        let _set = js_sys::Reflect::set(&state, &name, &controllers);
+        Served {
+            controllers,
+            object,
+        }
     }
 
     /// A stream of a body's bytes.
@@ -88,7 +95,8 @@ impl LineSource {
     pub fn pull(&self, controller: JsValue) -> js_sys::Promise {
         let slot = Rc::clone(&self.lines);
         let served = self.served.clone();
-        future_to_promise(async move {
+        let object = self.served.object.clone();
+        future_to_promise(object.does(async move {
             let Some(mut lines) = slot.take() else {
                 return Ok(JsValue::UNDEFINED);
             };
@@ -109,7 +117,7 @@ impl LineSource {
                 }
             }
             Ok(JsValue::UNDEFINED)
-        })
+        }))
     }
 
     /// Called by the stream when its reader has left.

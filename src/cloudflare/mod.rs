@@ -28,6 +28,7 @@ mod isolate;
 mod js;
 mod line_source;
 mod object_sqlite;
+mod panics;
 mod plain;
 mod platform;
 mod ports;

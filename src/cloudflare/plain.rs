@@ -5,6 +5,7 @@
 //! whoever asks next goes on. Invariant: nothing is shared between two requests but the store.
 
 use super::body;
+use super::panics;
 use super::ports::{now_ms, random};
 use crate::api::location;
 use crate::plain::{SupervisedTurn, TurnLines};
@@ -29,6 +30,7 @@ enum Outliving {
 impl RequestPorts {
     /// The ports of the request with this context.
     pub fn new(context: Context) -> Self {
+        panics::tell();
         RequestPorts {
             context: Rc::new(Outliving::Request(context)),
         }
@@ -36,6 +38,7 @@ impl RequestPorts {
 
     /// The ports of one firing of the cron trigger.
     pub fn scheduled(context: ScheduleContext) -> Self {
+        panics::tell();
         RequestPorts {
             context: Rc::new(Outliving::Schedule(context)),
         }

@@ -1,5 +1,6 @@
 //! Time, chance, tasks and the log of this platform.
 
+use super::panics::Resettable;
 use crate::certain::Certain;
 use crate::ports::{Clock, Entropy, Log, Spawn, Timer};
 use futures::FutureExt;
@@ -10,12 +11,14 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct WorkerPorts {
     state: Rc<worker::State>,
+    object: Resettable,
 }
 
 impl WorkerPorts {
-    /// The ports of the object with this state.
-    pub const fn new(state: Rc<worker::State>) -> Self {
-        WorkerPorts { state }
+    /// The ports of the object with this state. A panic in a task of theirs resets the object.
+    pub fn new(state: Rc<worker::State>) -> Self {
+        let object = Resettable::new(&state);
+        WorkerPorts { state, object }
     }
 }
 
@@ -65,7 +68,7 @@ impl Entropy for WorkerPorts {
 impl Spawn for WorkerPorts {
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         // `waitUntil` keeps the object in memory while the task waits.
-        self.state.wait_until(task);
+        self.state.wait_until(self.object.clone().does(task));
     }
 }
 

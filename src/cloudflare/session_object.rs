@@ -2,33 +2,33 @@
 //!
 //! Owns what its class does, and the macro that exports such a class from whatever crate is the
 //! Worker: `#[durable_object]` takes no generics, so the class must be written out there.
-//! Invariant: a panic resets the object in which it happens.
+//! Invariant: a panic resets the object in which it happens (`panics`).
 
+use super::body;
 use super::line_source::Served;
+use super::panics::Resettable;
 use super::platform::WorkerPlatform;
-use super::{body, js};
 use crate::api::Envelope;
 use crate::ops::{About, Event, Why};
 use crate::session::{App, Session};
-use std::cell::OnceCell;
 use std::rc::Rc;
-use wasm_bindgen::JsValue;
 use worker::{Env, Request, Response, Result, State};
 
 /// What a session object does, for the class that [`session_object!`](crate::session_object) exports.
 pub struct SessionHost<A: App> {
     session: Rc<Session<WorkerPlatform<A>>>,
+    object: Resettable,
     served: Served,
 }
 
 impl<A: App> SessionHost<A> {
     /// A new life of an object.
     pub fn new(state: State, env: Env, app: A) -> Self {
-        let raw = JsValue::from(state.as_raw());
-        reset_on_panic(&raw);
+        let object = Resettable::new(&state);
         SessionHost {
+            served: Served::of(&state, object.clone()),
+            object,
             session: Session::new(WorkerPlatform::new(state, env, app)),
-            served: Served::of(&raw),
         }
     }
 
@@ -36,7 +36,11 @@ impl<A: App> SessionHost<A> {
     ///
     /// # Errors
     /// What the platform throws.
-    pub async fn fetch(&self, mut request: Request) -> Result<Response> {
+    pub async fn fetch(&self, request: Request) -> Result<Response> {
+        self.object.clone().does(self.answer(request)).await
+    }
+
+    async fn answer(&self, mut request: Request) -> Result<Response> {
         #[cfg(feature = "faults")]
         if request.path().starts_with("/__faults") {
             return super::faults::fetch(&self.session, request).await;
@@ -63,33 +67,11 @@ impl<A: App> SessionHost<A> {
     /// # Errors
     /// A store's failure, after which the platform fires the alarm again.
     pub async fn alarm(&self) -> Result<Response> {
-        match self.session.on_alarm().await {
+        match self.object.clone().does(self.session.on_alarm()).await {
             Ok(()) => Response::empty(),
             Err(failure) => Err(failure.to_string().into()),
         }
     }
-}
-
-thread_local! {
-    static RESET_ON_PANIC: OnceCell<()> = const { OnceCell::new() };
-}
-
-/// Has a panic reset the object in which it happens, so that its callers are told at once and its
-/// alarm takes its turn over. The platform resets the object that is running, whichever object's
-/// state is asked, so one state serves the whole module.
-fn reset_on_panic(state: &JsValue) {
-    RESET_ON_PANIC.with(|set| {
-        set.get_or_init(|| {
-            let before = std::panic::take_hook();
-            let state = state.clone();
-            std::panic::set_hook(Box::new(move |panic| {
-                before(panic);
-                if let Err(thrown) = js::abort_soon(&state, "panicked") {
-                    worker::console_error!("{}", js::message(&thrown));
-                }
-            }));
-        });
-    });
 }
 
 /// Exports the class of the session objects from the crate that is the Worker.

@@ -5,7 +5,7 @@
 
 use super::d1::D1;
 use super::ports::now_ms;
-use super::{isolate, stub};
+use super::{isolate, panics, stub};
 use crate::api::{Caller, Command};
 use crate::ids::TurnId;
 use crate::ops::{About, Event, Why};
@@ -18,6 +18,7 @@ use worker::Env;
 /// objects of turns that nobody has looked after. What goes wrong is logged; the next pass tries
 /// again.
 pub async fn sweep(env: &Env) {
+    panics::tell();
     if let Err(why) = pass(env).await {
         log(About::Sweep, &why);
     }

@@ -21,7 +21,7 @@ pub enum Transport {
 }
 
 /// The binding of the demo agent's namespace.
-const DEMO_BINDING: &str = "DEMO";
+pub const DEMO_BINDING: &str = "DEMO";
 
 /// A body as it arrives.
 pub struct Body {
