@@ -5,6 +5,7 @@
 
 use super::js;
 use crate::store::{Driver, DriverError, Outcome, Statement};
+use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -36,9 +37,15 @@ fn field(object: &JsValue, name: &str) -> JsValue {
     js_sys::Reflect::get(object, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED)
 }
 
+/// What D1 says of a statement beside its rows.
+#[derive(Deserialize)]
+struct Meta {
+    changes: u64,
+}
+
 fn outcome(result: &JsValue) -> Outcome {
     let rows = js_sys::Array::from(&field(result, "results"));
-    let changes = field(&field(result, "meta"), "changes").as_f64();
+    let meta = js::read(&field(result, "meta"));
     Outcome {
         rows: rows
             .iter()
@@ -50,7 +57,7 @@ fn outcome(result: &JsValue) -> Outcome {
                     .collect()
             })
             .collect(),
-        changes: changes.unwrap_or(0.0) as u64,
+        changes: meta.map_or(0, |Meta { changes }| changes),
     }
 }
 

@@ -4,6 +4,8 @@
 //! that crosses wasm frames leaves them in the middle.
 
 use crate::store::{DriverError, Value};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -66,7 +68,7 @@ extern "C" {
     pub type SourceStream;
 
     #[wasm_bindgen(constructor, catch, js_class = "ReadableStream")]
-    fn new(source: JsValue, options: &js_sys::Object) -> Result<SourceStream, JsValue>;
+    fn new(source: JsValue, strategy: &JsValue) -> Result<SourceStream, JsValue>;
 
     #[wasm_bindgen(catch, js_name = setTimeout)]
     fn set_timeout(callback: &js_sys::Function, ms: u32) -> Result<JsValue, JsValue>;
@@ -78,12 +80,19 @@ extern "C" {
     pub fn bind(this: &Prepared, values: &js_sys::Array) -> Result<Prepared, JsValue>;
 }
 
-/// A stream over an underlying source.
+/// A stream over an underlying source, of which nothing is read ahead: a slow client reads from the store at
+/// its own pace.
 ///
 /// # Errors
 /// What the constructor throws.
-pub fn new_stream(source: JsValue, options: &js_sys::Object) -> Result<JsValue, JsValue> {
-    SourceStream::new(source, options).map(Into::into)
+pub fn new_stream(source: JsValue) -> Result<JsValue, JsValue> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Strategy {
+        high_water_mark: u32,
+    }
+    let strategy = serde_wasm_bindgen::to_value(&Strategy { high_water_mark: 0 })?;
+    SourceStream::new(source, &strategy).map(Into::into)
 }
 
 /// Resets the object of this state in a turn of the event loop of its own: the reset ends whatever
@@ -122,18 +131,31 @@ pub fn value(column: &JsValue) -> Value {
     }
 }
 
+/// A small object of the platform's, whose fields are plain and don't throw: none when it lacks one, or has it in
+/// another form. Rows are not read so: each name and each value would go through a visitor.
+pub fn read<T: DeserializeOwned>(object: &JsValue) -> Option<T> {
+    serde_wasm_bindgen::from_value(object.clone()).ok()
+}
+
 /// A thrown value's message, for the operator.
 pub fn message(thrown: &JsValue) -> String {
-    js_sys::Reflect::get(thrown, &JsValue::from_str("message"))
-        .ok()
-        .and_then(|message| message.as_string())
+    #[derive(Deserialize)]
+    struct Thrown {
+        message: String,
+    }
+    read(thrown)
+        .map(|Thrown { message }| message)
         .or_else(|| thrown.as_string())
         .unwrap_or_else(|| "an unknown exception".to_owned())
 }
 
-/// Whether a thrown value has this flag set: `retryable`, `overloaded`.
-pub fn flag(thrown: &JsValue, name: &str) -> bool {
-    js_sys::Reflect::get(thrown, &JsValue::from_str(name)).is_ok_and(|flag| flag.is_truthy())
+/// Whether the platform threw this because an object has more to do than it can.
+pub fn is_overloaded(thrown: &JsValue) -> bool {
+    #[derive(Deserialize)]
+    struct Thrown {
+        overloaded: bool,
+    }
+    read(thrown).is_some_and(|Thrown { overloaded }| overloaded)
 }
 
 /// A thrown value as a driver's failure. A full database has no flag of its own, only SQLite's name

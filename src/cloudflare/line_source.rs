@@ -61,14 +61,7 @@ impl Served {
             lines: Rc::new(RefCell::new(Some(body.into_stream().boxed_local()))),
             served: self.clone(),
         };
-        let options = js_sys::Object::new();
-        // Nothing is read ahead: a slow client reads from the store at its own pace.
-        js_sys::Reflect::set(
-            &options,
-            &JsValue::from_str("highWaterMark"),
-            &JsValue::from_f64(0.0),
-        )?;
-        js::new_stream(source.into(), &options).map(JsCast::unchecked_into)
+        js::new_stream(source.into()).map(JsCast::unchecked_into)
     }
 }
 

@@ -42,7 +42,7 @@ async fn send(env: &Env, object: &str, envelope: &str) -> Result<Response> {
 
 fn is_overloaded(error: &worker::Error) -> bool {
     match error {
-        worker::Error::UnknownJsError { original, .. } => js::flag(original, "overloaded"),
+        worker::Error::UnknownJsError { original, .. } => js::is_overloaded(original),
         _ => false,
     }
 }
