@@ -87,8 +87,8 @@ pub trait App: 'static {
     /// ends a run that was accepted before with `upstream_rejected`.
     fn upstream(&self, name: &str, vars: Vars<'_>) -> Option<Self::Upstream>;
 
-    /// What is called around each turn that an upstream answers; [`NoHooks`] for nothing. A task's
-    /// turn has none: its own steps do what hooks would.
+    /// What is called around each turn that an upstream answers; [`NoHooks`](crate::turn::NoHooks) for
+    /// nothing. A task's turn has none: its own steps do what hooks would.
     type Hooks: Hooks + 'static;
 
     /// The hooks of one drain of one turn.
