@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 only=$*
 # The same seeds for each; a hunt that finds nothing is cut off.
-runs=${MUTANT_RUNS:-1500} seconds=${MUTANT_SECONDS:-150}
+runs=${MUTANT_RUNS:-6000} seconds=${MUTANT_SECONDS:-300}
 
 target=${CARGO_TARGET_DIR:-$root/target}/mutants
 tree=$target/tree
