@@ -21,6 +21,8 @@ struct Script {
     over: Cell<bool>,
     now: Cell<i64>,
     tended: Cell<u32>,
+    /// How long a page takes to read, in ms.
+    page_ms: Cell<i64>,
 }
 
 impl Scripted {
@@ -58,6 +60,7 @@ impl Source for Scripted {
     }
 
     async fn page(&self, next_seq: u64) -> Result<Vec<LogRow>, FollowerCut> {
+        self.0.now.set(self.0.now.get() + self.0.page_ms.get());
         let rows = self.0.rows.borrow();
         // Two rows a page, of which the first may begin before the line that is asked for.
         let rows = rows.iter().filter(|row| row.next_seq() > next_seq);
@@ -245,6 +248,19 @@ fn lines_that_show_nothing_keep_no_heartbeat_back() {
     let body = block_on(words(&log, 0, true)).unwrap();
     // 50 s of lines that give nothing: a heartbeat each 15 s.
     assert_eq!(rest(body), ("hb\nhb\nhb\n".to_owned(), true));
+}
+
+#[test]
+fn a_backlog_that_shows_nothing_keeps_no_heartbeat_back() {
+    let log = told(&turn()[..1]);
+    for seq in 1..=40 {
+        log.append(&[line::upstream(seq, "usage", None)]);
+    }
+    log.append(&[line::completed(41, "s")]);
+    log.0.page_ms.set(5_000);
+    let body = block_on(words(&log, 0, true)).unwrap();
+    // 21 pages of 5 s, each there at once: a heartbeat each 15 s.
+    assert_eq!(rest(body), ("hb\n".repeat(7), true));
 }
 
 #[test]
