@@ -43,9 +43,16 @@ for (const store of STORES) {
   });
 }
 
-test("both stores were asked the same", () => {
-  assert.deepEqual(names.d1, names.object);
-  assert.equal(new Set(names.object).size, names.object.length);
+/** What holds only where many sessions are: an object has one. */
+const SHARED = ["a_key_is_none_of_a_session_key_that_ends_alike"];
+
+test("both stores were asked the same, and D1 what many sessions ask", () => {
+  assert.deepEqual(
+    names.d1.filter((name) => !SHARED.includes(name)),
+    names.object,
+  );
+  assert.equal(names.d1.length, names.object.length + SHARED.length);
+  assert.equal(new Set(names.d1).size, names.d1.length);
 });
 
 for (const store of STORES) {

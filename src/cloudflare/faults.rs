@@ -253,6 +253,7 @@ async fn conform<A: App>(
         _ => {
             let store = durable(session).await?;
             results.extend(conformance::run_all(&store, &salt).await);
+            results.extend(conformance::run_all_shared(&store, &salt).await);
             results.extend(conformance::run_all_on_driver(store.driver(), &salt).await);
         }
     }

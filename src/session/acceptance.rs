@@ -18,7 +18,6 @@ use serde_json::value::RawValue;
 /// What the store knows that bears on a submit.
 pub(crate) async fn facts<S: Store>(
     store: &S,
-    caller: &Caller,
     submit: &Submit,
     session: Option<&Session>,
 ) -> Result<Facts, store::Error> {
@@ -41,7 +40,7 @@ pub(crate) async fn facts<S: Store>(
     };
     let by_key = match &submit.key {
         Some(key) => store
-            .run_by_key(caller.tenant.as_str(), caller.session.as_str(), key)
+            .run_by_key(session_key, key)
             .await?
             .filter(|run| run.turn_index >= session.first_turn)
             .map(known),

@@ -103,7 +103,7 @@ pub(crate) async fn open<O: Opener>(
     let name = caller.session.as_str();
     for _ in 0..DECISIONS {
         let session = opener.session().await?;
-        let facts = facts(opener.store(), caller, submit, session.as_ref()).await;
+        let facts = facts(opener.store(), submit, session.as_ref()).await;
         let facts = facts.map_err(|failure| opener.failed(failure))?;
         let opened = match decide(&asked, &facts, |turn| location(name, turn)) {
             Opening::Existing(turn) => opener.existing(turn).await?,

@@ -28,7 +28,10 @@ pub(super) fn begin_batch(begin: &Begin, section: Section) -> Vec<Statement> {
     run_row.extend([session_key.into(), before.into()]);
     let mut batch = vec![
         Statement {
-            sql: sql::BEGIN_RUN,
+            sql: match section {
+                Section::Object => sql::BEGIN_RUN,
+                Section::D1 => sql::D1_BEGIN_RUN,
+            },
             params: run_row,
         },
         Statement {

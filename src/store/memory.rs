@@ -50,9 +50,9 @@ impl MemoryStore {
 }
 
 impl State {
-    fn run_by_key(&self, tenant: &str, session: &str, key: &str) -> Option<&Run> {
+    fn run_by_key(&self, session_key: &str, key: &str) -> Option<&Run> {
         self.runs.values().map(|stored| &stored.run).find(|run| {
-            run.tenant == tenant && run.session == session && run.key.as_deref() == Some(key)
+            run.run_id == run_id(session_key, run.turn_index) && run.key.as_deref() == Some(key)
         })
     }
 
@@ -72,7 +72,7 @@ impl State {
         let key_is_taken = run
             .key
             .as_ref()
-            .is_some_and(|key| self.run_by_key(&run.tenant, &run.session, key).is_some());
+            .is_some_and(|key| self.run_by_key(session_key, key).is_some());
         run.turn_index == counted && !before_is_open && !key_is_taken
     }
 }
@@ -423,17 +423,8 @@ impl Store for MemoryStore {
         Ok(state.runs.get(run_id).map(|stored| stored.run.clone()))
     }
 
-    async fn run_by_key(
-        &self,
-        tenant: &str,
-        session: &str,
-        key: &str,
-    ) -> Result<Option<Run>, Error> {
-        Ok(self
-            .state
-            .borrow()
-            .run_by_key(tenant, session, key)
-            .cloned())
+    async fn run_by_key(&self, session_key: &str, key: &str) -> Result<Option<Run>, Error> {
+        Ok(self.state.borrow().run_by_key(session_key, key).cloned())
     }
 
     async fn runs(&self, session_key: &str, from_turn: u64, limit: u32) -> Result<Vec<Run>, Error> {

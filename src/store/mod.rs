@@ -335,14 +335,14 @@ pub trait Store {
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     fn run(&self, run_id: &str) -> impl Future<Output = Result<Option<Run>, Error>>;
 
-    /// The run that a key names in a session.
+    /// The run that a key names in a session, and in no other that ends alike: another project's may
+    /// have the same tenant and the same id.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     fn run_by_key(
         &self,
-        tenant: &str,
-        session: &str,
+        session_key: &str,
         key: &str,
     ) -> impl Future<Output = Result<Option<Run>, Error>>;
 

@@ -99,19 +99,46 @@ pub(crate) const SESSION: &str = concat!(
     " FROM sessions WHERE session_key = ?1"
 );
 
-/// `?28` the session's key, `?29` the id of the turn before. First of its batch, and the only one
-/// that asks whether the turn may begin.
-pub(crate) const BEGIN_RUN: &str = concat!(
-    "INSERT INTO runs (",
-    run_columns!(),
-    ") SELECT ",
-    run_values!(),
-    " WHERE COALESCE((SELECT turn_count FROM sessions WHERE session_key = ?28), 0) = ?4 \
-     AND NOT EXISTS (SELECT 1 FROM runs WHERE run_id = ?29 AND status IN ",
-    open!(),
-    ") AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = ?2 AND session = ?3 \
-     AND idempotency_key = ?6) ON CONFLICT DO NOTHING"
-);
+/// `?28` the session's key, `?29` the id of the turn before, `$taken` which runs have `?6` as their
+/// key. First of its batch, and the only one that asks whether the turn may begin.
+macro_rules! begin_run {
+    ($taken:expr) => {
+        concat!(
+            "INSERT INTO runs (",
+            run_columns!(),
+            ") SELECT ",
+            run_values!(),
+            " WHERE COALESCE((SELECT turn_count FROM sessions WHERE session_key = ?28), 0) = ?4 \
+             AND NOT EXISTS (SELECT 1 FROM runs WHERE run_id = ?29 AND status IN ",
+            open!(),
+            ") AND NOT EXISTS (SELECT 1 FROM runs WHERE ",
+            $taken,
+            ") ON CONFLICT DO NOTHING"
+        )
+    };
+}
+
+/// A session's runs with this key, where many sessions are: the primary key's range is the session's
+/// own. An index of keys would cost D1 a row for each turn that has one.
+macro_rules! keyed {
+    ($session_key:literal, $key:literal) => {
+        concat!(
+            "run_id > ",
+            $session_key,
+            " || ':' AND run_id < ",
+            $session_key,
+            " || ';' AND run_id = ",
+            $session_key,
+            " || ':' || turn_index AND idempotency_key = ",
+            $key
+        )
+    };
+}
+
+/// In an object, whose only session's keys have an index.
+pub(crate) const BEGIN_RUN: &str =
+    begin_run!("tenant = ?2 AND session = ?3 AND idempotency_key = ?6");
+pub(crate) const D1_BEGIN_RUN: &str = begin_run!(keyed!("?28", "?6"));
 pub(crate) const BEGIN_LINES: &str = concat!(
     "INSERT INTO stream_log (run_id, ",
     log_columns!(),
@@ -287,10 +314,18 @@ pub(crate) const EVENT: &str = concat!(
 );
 
 pub(crate) const RUN: &str = concat!("SELECT ", run_columns!(), " FROM runs WHERE run_id = ?1");
+/// In an object. `?1` session, `?2` key, as in D1.
 pub(crate) const RUN_BY_KEY: &str = concat!(
     "SELECT ",
     run_columns!(),
-    " FROM runs WHERE tenant = ?1 AND session = ?2 AND idempotency_key = ?3"
+    " FROM runs WHERE tenant = (SELECT tenant FROM sessions WHERE session_key = ?1) \
+     AND session = (SELECT session FROM sessions WHERE session_key = ?1) AND idempotency_key = ?2"
+);
+pub(crate) const D1_RUN_BY_KEY: &str = concat!(
+    "SELECT ",
+    run_columns!(),
+    " FROM runs WHERE ",
+    keyed!("?1", "?2")
 );
 /// `?1` and `?2` bound the session's run ids. The equality keeps out a longer session key that
 /// begins alike, such as that of a project named like this tenant.

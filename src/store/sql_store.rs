@@ -456,14 +456,13 @@ impl<D: Driver> Store for SqlStore<D> {
         Ok(rows.into_iter().next().map(decode::run).transpose()?)
     }
 
-    async fn run_by_key(
-        &self,
-        tenant: &str,
-        session: &str,
-        key: &str,
-    ) -> Result<Option<Run>, Error> {
-        let params = vec![tenant.into(), session.into(), key.into()];
-        let rows = self.query(sql::RUN_BY_KEY, params).await?;
+    async fn run_by_key(&self, session_key: &str, key: &str) -> Result<Option<Run>, Error> {
+        let statement = match self.section {
+            Section::Object => sql::RUN_BY_KEY,
+            Section::D1 => sql::D1_RUN_BY_KEY,
+        };
+        let params = vec![session_key.into(), key.into()];
+        let rows = self.query(statement, params).await?;
         Ok(rows.into_iter().next().map(decode::run).transpose()?)
     }
 

@@ -8,12 +8,14 @@ mod differential;
 mod erasure;
 mod migration;
 mod operations;
+mod plans;
 mod record;
 
 use futures::executor::block_on;
 use std::collections::BTreeSet;
 use steadfast::store::conformance::{
-    CASES, Case, CaseResult, DRIVER_CASES, cases, driver_cases, run_all, run_all_on_driver,
+    CASES, Case, CaseResult, DRIVER_CASES, SHARED_CASES, cases, driver_cases, run_all,
+    run_all_on_driver, run_all_shared, shared_cases,
 };
 use steadfast::store::sqlite::NativeSqlite;
 use steadfast::store::{MemoryStore, Section, SqlStore, Store};
@@ -56,6 +58,14 @@ fn every_rule_holds_on_fresh_sqlite_in_both_sections() {
     }
 }
 
+/// An object's own storage holds one session, and its index of keys relies on that.
+#[test]
+fn every_rule_of_a_shared_store_holds_on_a_fresh_model_and_on_fresh_sqlite() {
+    check(SHARED_CASES, &each(shared_cases(), MemoryStore::new));
+    let fresh = || sqlite(Section::D1);
+    check(SHARED_CASES, &each(shared_cases(), fresh));
+}
+
 #[test]
 fn every_rule_of_a_driver_holds_on_fresh_sqlite_in_both_sections() {
     for section in SECTIONS {
@@ -71,6 +81,12 @@ fn all_rules_hold_on_one_shared_database_run_after_run() {
     for salt in ["1", "2"] {
         check(CASES, &block_on(run_all(&model, salt)));
         check(CASES, &block_on(run_all(&store, salt)));
+        for results in [
+            block_on(run_all_shared(&model, salt)),
+            block_on(run_all_shared(&store, salt)),
+        ] {
+            check(SHARED_CASES, &results);
+        }
         check(
             DRIVER_CASES,
             &block_on(run_all_on_driver(store.driver(), salt)),
@@ -80,8 +96,9 @@ fn all_rules_hold_on_one_shared_database_run_after_run() {
 
 #[test]
 fn every_rule_has_a_name_of_its_own() {
-    let names: BTreeSet<&str> = CASES.iter().chain(DRIVER_CASES).copied().collect();
-    assert_eq!(names.len(), CASES.len() + DRIVER_CASES.len());
+    let all = [CASES, SHARED_CASES, DRIVER_CASES].concat();
+    let names: BTreeSet<&str> = all.iter().copied().collect();
+    assert_eq!(names.len(), all.len());
 }
 
 #[test]

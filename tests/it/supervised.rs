@@ -14,6 +14,7 @@ use crate::support::{
 };
 use futures::executor::block_on;
 use steadfast::caps;
+use steadfast::ids::ProjectId;
 use steadfast::plain::{
     SupervisedTurn, TurnInput, TurnRefused, WhenHeld, follow_turn, run_supervised_turn,
 };
@@ -330,4 +331,34 @@ fn a_cancel_by_another_worker_ends_the_turn_and_is_told_upstream() {
     let after = ask(&world.worker(), newer);
     world.run_for(1_000);
     assert_eq!(after.brief(), "fresh");
+}
+
+/// Two deployments share a D1; each has a tenant, a session and a key of the same names. A turn of one
+/// is no answer to the other's, nor in its way.
+#[test]
+fn another_projects_key_is_no_key_of_ours() {
+    let world = World::new(0);
+    let of_project = |project: Option<&str>, message: &str| {
+        let mut input = input();
+        input.caller.project = project.map(|id| ProjectId::parse(id).expect("it is one"));
+        input.submit.message = Some(serde_json::Value::from(message).to_string());
+        input
+    };
+    for (project, message) in [
+        (None, "ours"),
+        (Some("eu"), "theirs"),
+        (Some("us"), "third"),
+    ] {
+        for mode in ["fresh", "replayed"] {
+            let worker = world.worker();
+            let reading = ask(&worker, of_project(project, message));
+            world.settle();
+            assert_eq!(reading.brief(), mode, "{project:?}");
+            assert!(reading.has_ended(), "{project:?}");
+        }
+    }
+    assert_eq!(
+        world.upstream.started(),
+        [RUN, "eu:acme:s:0", "us:acme:s:0"]
+    );
 }

@@ -110,10 +110,7 @@ pub(super) async fn a_key_names_one_turn<S: Store>(scene: Scene<'_, S>) -> Verdi
     scene.refused(&keyed(1, "k"), 1).await?;
     scene.begin_as(&keyed(1, "K")).await?;
     for (key, turn) in [("k", Some(0)), ("K", Some(1)), ("", None)] {
-        let run = scene
-            .store
-            .run_by_key(scene.tenant(), scene.session(), key)
-            .await;
+        let run = scene.store.run_by_key(scene.session_key(), key).await;
         let found = done("run_by_key", run)?.map(|run| run.turn_index);
         expect_eq(&format!("the turn of key {key:?}"), &turn, &found)?;
     }
@@ -127,12 +124,35 @@ pub(super) async fn a_key_belongs_to_its_session<S: Store>(scene: Scene<'_, S>) 
         let mut turn = scene.turn(0);
         turn.run.key = Some("key".to_owned());
         scene.begin_as(&turn).await?;
-        let run = scene
-            .store
-            .run_by_key(scene.tenant(), scene.session(), "key")
-            .await;
+        let run = scene.store.run_by_key(scene.session_key(), "key").await;
         let found = done("run_by_key", run)?.map(|run| run.run_id);
         expect_eq("the key's run", &Some(scene.run_id(0)), &found)?;
+    }
+    Ok(())
+}
+
+/// A deployment's key is answered by its own turn, refuses only its own second one, and is looked for
+/// among its own.
+pub(super) async fn a_key_is_none_of_a_session_key_that_ends_alike<S: Store>(
+    scene: Scene<'_, S>,
+) -> Verdict {
+    let projects = [scene.of_project("eu"), scene.of_project("us"), scene];
+    for (at, scene) in projects.iter().enumerate() {
+        let mut turn = scene.turn(0);
+        turn.run.key = Some("key".to_owned());
+        scene.begin_as(&turn).await?;
+        for (other, scene) in projects.iter().enumerate() {
+            let run = scene.store.run_by_key(scene.session_key(), "key").await;
+            let expected = (other <= at).then(|| scene.run_id(0));
+            let found = done("run_by_key", run)?.map(|run| run.run_id);
+            expect_eq("the key's run", &expected, &found)?;
+        }
+    }
+    for scene in &projects {
+        scene.end(0, Status::Completed).await?;
+        let mut again = scene.turn(1);
+        again.run.key = Some("key".to_owned());
+        scene.refused(&again, 1).await?;
     }
     Ok(())
 }

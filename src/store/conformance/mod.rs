@@ -1,7 +1,7 @@
 //! What every store and every driver must do, as one table of cases, and beside the model.
 //!
-//! Owns the cases of the [`Store`] contract ([`CASES`]) and of the [`Driver`] below it
-//! ([`DRIVER_CASES`]), each named by its rule, and random sequences of operations that a store and
+//! Owns the cases of the [`Store`] contract ([`CASES`], and [`SHARED_CASES`] where many sessions share
+//! one) and of the [`Driver`] below it ([`DRIVER_CASES`]), each named by its rule, and random sequences of operations that a store and
 //! the model must answer alike ([`run_random`]). It is compiled always, since it is part of what
 //! the crate promises to authors of stores: generic code that nobody calls adds nothing to a
 //! Worker. Cases answer with a message instead of a panic, so that they run inside workerd too.
@@ -62,6 +62,15 @@ impl<T> Case<T> {
 pub async fn run_all<S: Store>(store: &S, salt: &str) -> Vec<CaseResult> {
     let mut results = Vec::with_capacity(CASES.len());
     for case in cases() {
+        results.push(case.run(store, salt).await);
+    }
+    results
+}
+
+/// Runs all of [`SHARED_CASES`] on one migrated store, one after another.
+pub async fn run_all_shared<S: Store>(store: &S, salt: &str) -> Vec<CaseResult> {
+    let mut results = Vec::with_capacity(SHARED_CASES.len());
+    for case in shared_cases() {
         results.push(case.run(store, salt).await);
     }
     results
@@ -188,6 +197,14 @@ table! {
     read::large_numbers_up_to_2_53_survive,
     read::a_1_mib_line_survives,
     read::migrating_twice_changes_nothing,
+}
+
+table! {
+    /// The rules of a [`Store`] that many sessions share, by name: of each but an object's own.
+    SHARED_CASES,
+    /// The cases behind [`SHARED_CASES`], in its order.
+    shared_cases: Store in Scene,
+    begin::a_key_is_none_of_a_session_key_that_ends_alike,
 }
 
 table! {

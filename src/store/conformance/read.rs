@@ -26,10 +26,7 @@ pub(super) async fn what_does_not_exist_reads_as_nothing<S: Store>(scene: Scene<
         expect_eq("runs", &Ok(vec![]), &scene.store.runs(key, 0, ALL).await)?;
         let before = scene.store.messages_before(key, 9, ALL).await;
         expect_eq("messages_before", &Ok(vec![]), &before)?;
-        let keyed = scene
-            .store
-            .run_by_key(scene.tenant(), scene.session(), "k")
-            .await;
+        let keyed = scene.store.run_by_key(scene.session_key(), "k").await;
         expect_eq("run_by_key", &Ok(None), &keyed)?;
     }
     Ok(())
@@ -220,7 +217,7 @@ pub(super) async fn ids_with_quotes_newlines_nul_free_unicode_survive<S: Store>(
     let id = scene.run_id(0);
     done("emit", scene.store.emit_event(&id, odd, odd, NOW).await)?;
     expect_eq("event", &odd, &scene.event(0, odd).await?.payload.as_str())?;
-    let keyed = scene.store.run_by_key(scene.tenant(), odd, odd).await;
+    let keyed = scene.store.run_by_key(scene.session_key(), odd).await;
     expect_eq(
         "run_by_key",
         &Some(id),

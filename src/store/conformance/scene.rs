@@ -70,6 +70,14 @@ impl<'a, S: Store> Scene<'a, S> {
         }
     }
 
+    /// The session that another project has under the same tenant and the same id.
+    pub(super) fn of_project(&self, project: &str) -> Self {
+        Scene {
+            session_key: format!("{project}:{}", self.session_key),
+            ..Self::named(self.store, &self.tenant, &self.session)
+        }
+    }
+
     pub(super) fn tenant(&self) -> &str {
         &self.tenant
     }
@@ -88,7 +96,10 @@ impl<'a, S: Store> Scene<'a, S> {
 
     /// One of this session's turns.
     pub(super) fn turn(&self, turn: u64) -> Begin {
-        self::turn(&self.tenant, &self.session, turn)
+        let mut begin = self::turn(&self.tenant, &self.session, turn);
+        begin.session.session_key.clone_from(&self.session_key);
+        begin.run.run_id = self.run_id(turn);
+        begin
     }
 
     /// Begins `turn`, which must not be taken.

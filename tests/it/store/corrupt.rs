@@ -70,7 +70,7 @@ fn a_corrupt_run_names_its_table_and_key_and_its_log_stays_readable() {
             let store = broken(section, sql);
             let no_run: Result<Option<Run>, Error> = corrupt("runs", column, &id());
             assert_eq!(block_on(store.run(&id())), no_run, "{sql}");
-            let by_key = block_on(store.run_by_key("t", "s", "key"));
+            let by_key = block_on(store.run_by_key(KEY, "key"));
             assert_eq!(by_key, no_run, "{sql}");
             let listed = block_on(store.runs(KEY, 0, 9));
             assert_eq!(listed, corrupt("runs", column, &id()), "{sql}");

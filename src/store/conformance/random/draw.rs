@@ -360,7 +360,6 @@ impl World {
     }
 
     fn pages(&self, at: &Place, chance: &mut Chance) -> Vec<Look> {
-        let (tenant, session) = self.session(at.session);
         let (session_key, run_id) = (at.session_key.clone(), at.run_id.clone());
         let mut few = || u32::from(chance.below(4));
         let (from, limit) = (few(), few() + 1);
@@ -397,8 +396,7 @@ impl World {
                 limit,
             },
             Look::RunByKey {
-                tenant,
-                session,
+                session_key: at.session_key.clone(),
                 key: name("key", chance, IDEMPOTENCY_KEYS),
             },
         ]

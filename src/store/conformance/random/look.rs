@@ -8,8 +8,7 @@ pub(super) enum Look {
     Session(String),
     Run(String),
     RunByKey {
-        tenant: String,
-        session: String,
+        session_key: String,
         key: String,
     },
     Runs {
@@ -100,12 +99,8 @@ impl Look {
         match self {
             Look::Session(key) => store.session(key).await.map(Seen::Session),
             Look::Run(id) => store.run(id).await.map(sole),
-            Look::RunByKey {
-                tenant,
-                session,
-                key,
-            } => {
-                let run = store.run_by_key(tenant, session, key).await;
+            Look::RunByKey { session_key, key } => {
+                let run = store.run_by_key(session_key, key).await;
                 run.map(sole)
             }
             Look::Runs {
