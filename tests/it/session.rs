@@ -3,6 +3,7 @@
 //! Owns what a submit, a follow, a read and a steer are answered in each situation of PROTOCOL §2.
 //! The laws under crashes are `crash`.
 
+mod compared;
 mod delete;
 mod follow;
 mod history;

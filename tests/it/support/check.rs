@@ -6,8 +6,11 @@
 use super::object::Object;
 use super::world::World;
 use futures::executor::block_on;
+use std::fmt::Debug;
 use steadfast::store::sqlite::NativeSqlite;
-use steadfast::store::{LogHome, Message, Run, Section, Session, SqlStore, Step, Store};
+use steadfast::store::{
+    EventRecord, LogHome, LogRow, Message, Run, Section, Session, SqlStore, Step, Store,
+};
 use steadfast::wire::line;
 
 const ALL: u32 = 100_000;
@@ -19,11 +22,61 @@ pub struct Dump {
     pub session: Option<Session>,
     /// Its runs by turn, each with its log's text and its steps.
     pub runs: Vec<(Run, String, Vec<Step>)>,
+    /// Its runs' logs as the upstream's attempts gave them, by turn and attempt.
+    pub attempts: Vec<Told>,
+    /// The events of its runs, by turn, each run's by their rev.
+    pub events: Vec<(u64, EventRecord)>,
     /// Its transcript.
     pub messages: Vec<Message>,
     /// How many rows its object still has to ship.
     pub unshipped: usize,
 }
+
+/// What a log holds of one attempt, however it was cut into rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The turn.
+    pub turn: u64,
+    /// The attempt.
+    pub attempt: u32,
+    /// The epoch that wrote its last line.
+    pub epoch: u64,
+    /// The upstream's last frame id.
+    pub cursor: Option<String>,
+    /// The frame's id of each line.
+    pub frame_ids: Vec<Option<String>>,
+    /// Its lines.
+    pub lines: String,
+}
+
+/// Where the two stores of a session may differ, and why. Everything else must be alike.
+pub const DIFFERS: &[(&str, &str)] = &[
+    ("runs.log_home", "it says which store this is"),
+    (
+        "runs.lease_holder",
+        "the object's own token of its acquisition",
+    ),
+    ("runs.lease_until", "an object's acquisition has no end"),
+    (
+        "stream_log.first_seq",
+        "D1 has fewer, larger rows; their lines are compared",
+    ),
+    (
+        "stream_log.count",
+        "D1 has fewer, larger rows; their lines are compared",
+    ),
+    (
+        "schema_info.version",
+        "each database is migrated by whoever opens it",
+    ),
+    (
+        "schema_info.applied_at",
+        "each database was made at its own time",
+    ),
+];
+
+/// Tables that one store has alone, and why.
+pub const ALONE: &[(&str, &str)] = &[("unshipped", "what the object has still to tell D1")];
 
 /// Reads a session; nothing when there is no schema yet.
 pub fn dump(database: NativeSqlite, section: Section, session_key: &str) -> Dump {
@@ -32,7 +85,7 @@ pub fn dump(database: NativeSqlite, section: Section, session_key: &str) -> Dump
         if !store.has_schema().await? {
             return Ok(Dump::default());
         }
-        let mut runs = Vec::new();
+        let (mut runs, mut attempts, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for run in store.runs(session_key, 0, ALL).await? {
             let rows = store.log(&run.run_id, 0, ALL).await?;
             let mut at = 0;
@@ -47,11 +100,16 @@ pub fn dump(database: NativeSqlite, section: Section, session_key: &str) -> Dump
             }
             let text = rows.iter().map(|row| row.lines.as_str()).collect();
             let steps = store.steps(&run.run_id, 0, ALL).await?;
+            let emitted = store.events_since(&run.run_id, 0, ALL).await?;
+            events.extend(emitted.into_iter().map(|event| (run.turn_index, event)));
+            attempts.extend(told(run.turn_index, &rows));
             runs.push((run, text, steps));
         }
         Ok(Dump {
             session: store.session(session_key).await?,
             runs,
+            attempts,
+            events,
             messages: store.messages(session_key, None, ALL).await?,
             unshipped: match section {
                 Section::Object => store.unshipped(ALL).await?.len(),
@@ -93,29 +151,88 @@ impl World {
     }
 }
 
-/// D1 holds what the object holds: all of it, and nothing else.
-pub fn assert_shipped(world: &World, object: &Object) {
-    let (ours, theirs) = (object.dump(), world.dump(object));
-    assert_eq!(ours.unshipped, 0, "something is left to ship");
-    assert_eq!(ours.session, theirs.session);
-    assert_eq!(ours.messages, theirs.messages);
-    assert_eq!(ours.runs.len(), theirs.runs.len());
-    for ((our_run, our_log, our_steps), (their_run, their_log, their_steps)) in
+/// The rows of a log by the attempts that they are of.
+fn told(turn: u64, rows: &[LogRow]) -> Vec<Told> {
+    let mut all: Vec<Told> = Vec::new();
+    for row in rows {
+        if all.last().is_none_or(|last| last.attempt != row.attempt) {
+            all.push(Told {
+                turn,
+                attempt: row.attempt,
+                epoch: 0,
+                cursor: None,
+                frame_ids: Vec::new(),
+                lines: String::new(),
+            });
+        }
+        let last = all.last_mut().expect("there is one");
+        let ids: Vec<Option<String>> = serde_json::from_str(&row.frame_ids).expect("ids are JSON");
+        assert_eq!(ids.len() as u64, row.count, "an id or null a line");
+        last.frame_ids.extend(ids);
+        last.lines += &row.lines;
+        last.epoch = row.epoch;
+        if row.cursor.is_some() {
+            last.cursor.clone_from(&row.cursor);
+        }
+    }
+    all
+}
+
+/// Notes it where two facts differ.
+fn differ<T: PartialEq + Debug>(found: &mut Vec<String>, what: &str, ours: &T, theirs: &T) {
+    if ours != theirs {
+        found.push(format!("{what}: {ours:?} in the object, {theirs:?} in D1"));
+    }
+}
+
+/// Where D1's dump isn't the object's.
+pub fn differences(ours: &Dump, theirs: &Dump) -> Vec<String> {
+    let mut found = Vec::new();
+    differ(&mut found, "the session", &ours.session, &theirs.session);
+    differ(&mut found, "messages", &ours.messages, &theirs.messages);
+    differ(&mut found, "runs", &ours.runs.len(), &theirs.runs.len());
+    for ((our_run, _, our_steps), (their_run, their_log, their_steps)) in
         ours.runs.iter().zip(&theirs.runs)
     {
         let mut expected = our_run.clone();
         expected.log_home = LogHome::D1;
-        // A lease is the object's own token of its acquisition.
         expected.lease.clone_from(&their_run.lease);
-        assert_eq!(*their_run, expected);
+        differ(&mut found, "a run", &expected, their_run);
+        let lines = their_log.lines().count() as u64;
+        differ(
+            &mut found,
+            "a line count",
+            &lines,
+            &their_run.state.line_count,
+        );
         // A life that took a finished turn over from D1 left its lines there.
-        if our_run.log_home == LogHome::Object {
-            assert_eq!(their_log, our_log);
-            assert_eq!(their_steps, our_steps);
+        if our_run.log_home != LogHome::Object {
+            continue;
         }
-        assert_eq!(their_log.lines().count() as u64, their_run.state.line_count);
-        if their_run.state.status.is_terminal() {
-            lines_of(their_log);
+        differ(&mut found, "steps", our_steps, their_steps);
+        let turn = our_run.turn_index;
+        let told = |dump: &Dump| -> Vec<Told> {
+            let all = dump.attempts.iter().filter(|told| told.turn == turn);
+            all.cloned().collect()
+        };
+        differ(&mut found, "a log", &told(ours), &told(theirs));
+        let events = |dump: &Dump| -> Vec<EventRecord> {
+            let all = dump.events.iter().filter(|(of, _)| *of == turn);
+            all.map(|(_, event)| event.clone()).collect()
+        };
+        differ(&mut found, "events", &events(ours), &events(theirs));
+    }
+    found
+}
+
+/// D1 holds what the object holds: all of it, and nothing else.
+pub fn assert_shipped(world: &World, object: &Object) {
+    let (ours, theirs) = (object.dump(), world.dump(object));
+    assert_eq!(ours.unshipped, 0, "something is left to ship");
+    assert_eq!(differences(&ours, &theirs), [] as [&str; 0]);
+    for (run, log, _) in &theirs.runs {
+        if run.state.status.is_terminal() {
+            lines_of(log);
         }
     }
 }

@@ -23,7 +23,7 @@ mod world;
 
 pub use app::{FORGED, RACER, SPELLER, WAITER};
 pub use chat::pieces as chat_pieces;
-pub use check::{Dump, assert_shipped, dump, lines_of};
+pub use check::{ALONE, DIFFERS, Dump, assert_shipped, differences, dump, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use errand::{APPROVAL_MS, Act, CROWD, ERRAND, answer as errand_answer};
 pub use executor::Life;
