@@ -137,6 +137,9 @@ pub const D1_LOG_DAYS: Setting = Setting::new("D1_LOG_DAYS", 7, 1, 3_650);
 pub const ALARM_LEAST_MS: u64 = 1_000;
 /// An unfinished erasure is tried again after this long.
 pub const ERASE_RETRY_MS: u64 = 30_000;
+/// While a variable can't be read no log goes; an operator has to act first, and this is how often an
+/// object looks meanwhile.
+pub const RETENTION_RETRY_MS: u64 = 3_600_000;
 /// A failed ship is tried again after this long at first, then twice as long each time.
 pub const SHIP_RETRY_FIRST_MS: u64 = 1_000;
 /// The longest wait between two tries to ship.

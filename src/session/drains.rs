@@ -308,6 +308,15 @@ impl<P: Platform> Session<P> {
             .filter_map(|run| run.upstream_cancel.map(|cancel| cancel.next_at))
             .min();
         let retention_ms = config.retention_days.saturating_mul(caps::DAY_MS);
+        let expires_at = self.store.oldest_log().await?;
+        let expires_at = expires_at.map(|at| at.saturating_add_unsigned(retention_ms));
+        // Nothing goes by a variable that can't be read.
+        let log_expires_at = match self.config {
+            Ok(_) => expires_at,
+            Err(_) => {
+                expires_at.map(|at| at.max(now.saturating_add_unsigned(caps::RETENTION_RETRY_MS)))
+            }
+        };
         let erasing = session.deleted_at.is_some() && !self.erased.get();
         let facts = Facts {
             open_run_within_ms: (open.is_some() && is_watched).then_some(config.watchdog_ms),
@@ -321,11 +330,7 @@ impl<P: Platform> Session<P> {
             // A teller at work sets its own time; this is for the one that died.
             cancel_at: cancel_at.map(|at| at.max(now.saturating_add_unsigned(config.watchdog_ms))),
             erase_at: erasing.then(|| now.saturating_add_unsigned(caps::ERASE_RETRY_MS)),
-            log_expires_at: self
-                .store
-                .oldest_log()
-                .await?
-                .map(|at| at.saturating_add_unsigned(retention_ms)),
+            log_expires_at,
         };
         match next_alarm(now, &facts) {
             // A pass is bounded; the rest of what has expired follows a moment later.

@@ -412,8 +412,9 @@ pub(crate) const PENDING_CANCELS: &str = concat!(
     run_columns!(),
     " FROM runs WHERE upstream_cancel IS NOT NULL ORDER BY turn_index LIMIT ?1 + 0"
 );
-pub(crate) const OLDEST_LOG: &str =
-    "SELECT MIN(finished_at) FROM runs WHERE finished_at IS NOT NULL AND log_home = 'object'";
+/// Of those that may go: what D1 lacks stays.
+pub(crate) const OLDEST_LOG: &str = "SELECT MIN(finished_at) FROM runs WHERE finished_at IS NOT NULL \
+     AND log_home = 'object' AND NOT EXISTS (SELECT 1 FROM unshipped u WHERE u.run_id = runs.run_id)";
 pub(crate) const EXPIRING_LOGS: &str = "SELECT run_id FROM runs WHERE finished_at IS NOT NULL \
      AND log_home = 'object' AND finished_at <= ?1 \
      AND NOT EXISTS (SELECT 1 FROM unshipped u WHERE u.run_id = runs.run_id) \

@@ -1,7 +1,7 @@
 //! How long lines are kept: in the object, in D1, and what is answered after.
 
 use super::{keyed, run_turn, scene};
-use crate::support::{Client, Object, Script, TENANT, World, submit};
+use crate::support::{Client, Fault, Object, Script, TENANT, World, assert_shipped, submit};
 use steadfast::caps;
 use steadfast::store::LogHome;
 
@@ -94,5 +94,53 @@ fn retention_works_in_bounded_batches() {
     assert_eq!(kept(&object), 5);
     world.settle();
     assert_eq!(kept(&object), 0);
+    assert_eq!(object.alarm(), None);
+}
+
+/// D1 is away for longer than a log is kept. The only copy stays, and the object looks for D1 as often as
+/// on any other day.
+#[test]
+fn a_log_that_d1_lacks_is_kept_and_its_object_does_not_spin() {
+    let (world, object) = scene();
+    world.set("RETENTION_DAYS", "1");
+    run_turn(&world, &object, submit("first"));
+    world.d1.fail(|_| Some(Fault::Refused));
+    run_turn(&world, &object, keyed("k", "hello"));
+    world.run_days(2);
+    let before = object.alarms();
+    world.run_for(3_600_000);
+    let fired = object.alarms() - before;
+    // A try of the ship, and a look at the rest.
+    assert!((1..=121).contains(&fired), "{fired} alarms an hour");
+    let runs = object.dump().runs;
+    assert_eq!(runs[0].0.log_home, LogHome::D1, "D1 has the first one");
+    assert_eq!(runs[1].1, Script::standard().log(TENANT, "s", 1));
+    world.d1.heal();
+    world.run_for(120_000);
+    assert_shipped(&world, &object);
+    world.run_for(120_000);
+    let (run, log, _) = &object.dump().runs[1];
+    assert_eq!((run.log_home, log.as_str()), (LogHome::D1, ""));
+    assert_eq!(object.alarm(), None);
+}
+
+/// A variable that can't be read lets no log go, whatever its own is: an operator has to act first.
+#[test]
+fn an_object_whose_variables_are_bad_keeps_its_logs_and_does_not_spin() {
+    let (world, object) = scene();
+    run_turn(&world, &object, keyed("k", "hello"));
+    world.run_days(29);
+    world.set("RETENTION_DAYS", "a month");
+    object.end();
+    world.run_days(2);
+    let before = object.alarms();
+    world.run_days(1);
+    let fired = object.alarms() - before;
+    assert!((1..=25).contains(&fired), "{fired} alarms a day");
+    assert_eq!(object.dump().runs[0].0.log_home, LogHome::Object);
+    world.set("RETENTION_DAYS", "30");
+    object.end();
+    world.run_days(1);
+    assert_eq!(object.dump().runs[0].0.log_home, LogHome::D1);
     assert_eq!(object.alarm(), None);
 }

@@ -48,6 +48,7 @@ struct Inner {
     losses: RefCell<Option<Losses>>,
     alarm_failures: Cell<u32>,
     slowest_alarm_ms: Cell<i64>,
+    alarms: Cell<u64>,
     present: RefCell<Option<(Life, Rc<Session<SimPlatform>>)>>,
 }
 
@@ -62,6 +63,7 @@ impl Object {
             losses: RefCell::default(),
             alarm_failures: Cell::new(0),
             slowest_alarm_ms: Cell::new(0),
+            alarms: Cell::new(0),
             present: RefCell::default(),
         }))
     }
@@ -167,6 +169,11 @@ impl Object {
     /// How long an alarm's handler took at most.
     pub fn slowest_alarm_ms(&self) -> i64 {
         self.0.slowest_alarm_ms.get()
+    }
+
+    /// How often its alarm's handler was called.
+    pub fn alarms(&self) -> u64 {
+        self.0.alarms.get()
     }
 
     /// Ends its life, if it has one; what is durable stays.
@@ -310,6 +317,7 @@ impl Object {
     }
 
     fn handle_alarm(&self) {
+        self.0.alarms.set(self.0.alarms.get() + 1);
         let (life, session) = self.present();
         let firing = Firing {
             object: self.clone(),
