@@ -9,6 +9,7 @@ mod chance;
 mod faults;
 mod met;
 mod oracle;
+mod owed;
 mod people;
 mod plain;
 mod scene;

@@ -316,6 +316,9 @@ pub fn settings(world: &World, chance: &Chance) {
         ("UPSTREAM_ATTEMPTS", &["4", "8", "100"]),
         ("UPSTREAM_STARTS", &["2", "3", "20"]),
         ("HISTORY_MESSAGES", &["0", "3", "50"]),
+        ("HISTORY_BYTES", &["0", "64", "131072"]),
+        ("UPSTREAM_MODEL", &["small", "large"]),
+        ("RETENTION_DAYS", &["1", "30"]),
     ] {
         world.set(name, chance.one_of(values));
     }

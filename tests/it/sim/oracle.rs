@@ -4,19 +4,21 @@
 //! instant, never what the code under test says of itself.
 
 use super::chance::Chance;
+use super::owed;
 use super::sites::Site;
 use super::turns::{Kind, Turn, without_ending};
 use crate::support::{Client, Object, World, lines_of};
 use futures::executor::block_on;
 use sha2::{Digest, Sha256};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
+use steadfast::ids;
 use steadfast::store::sqlite::NativeSqlite;
 use steadfast::store::{EventRecord, LogHome, LogRow, Run, Section, SqlStore, Status, Store};
-use steadfast::tasks::research::APPROVAL;
 use steadfast::wire::line;
+use steadfast::wire::view::ViewKind;
 
 const ALL: u32 = 100_000;
 /// Bytes of one read of a follower: a page of full commits.
@@ -40,6 +42,7 @@ struct Watched {
     client: Client,
     seat: usize,
     after: i64,
+    view: ViewKind,
     read: usize,
     tail: Vec<u8>,
     next: u64,
@@ -53,11 +56,23 @@ struct Seen {
     lines: Vec<String>,
     /// The hash of all lines up to each.
     chain: Vec<[u8; 32]>,
-    event: Option<EventRecord>,
+    events: BTreeMap<String, EventRecord>,
     /// Its lines are to be read in this store.
     is_here: bool,
     /// Read in D1.
     is_durable_only: bool,
+}
+
+impl Seen {
+    fn as_was(&self) -> owed::Was<'_> {
+        owed::Was {
+            run: &self.run,
+            lines: &self.lines,
+            chain: &self.chain,
+            events: &self.events,
+            is_here: self.is_here,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -85,7 +100,11 @@ struct Inner {
     /// By run: the epoch under which its cancel was first seen.
     cancels: RefCell<BTreeMap<String, u64>>,
     states: RefCell<BTreeSet<u64>>,
-    deleted: RefCell<BTreeSet<String>>,
+    /// By session: the first turn that its erasures left alone, and how many there were.
+    deleted: RefCell<BTreeMap<String, (u64, u64)>>,
+    /// An object is looked at when so much has changed, or when somebody saw what wasn't there at the
+    /// last look.
+    stride: Cell<u64>,
 }
 
 impl Oracle {
@@ -109,17 +128,24 @@ impl Oracle {
             cancels: RefCell::default(),
             states: RefCell::default(),
             deleted: RefCell::default(),
+            stride: Cell::new(1),
         }));
         oracle.watch_tenants();
         oracle
     }
 
+    /// Looks less often: what is large takes long to read.
+    pub fn look_each(&self, changes: u64) {
+        self.0.stride.set(changes);
+    }
+
     /// Watches what a client is given from behind `after` on.
-    pub fn watch(&self, client: &Client, seat: usize, after: i64) {
+    pub fn watch(&self, client: &Client, seat: usize, after: i64, view: ViewKind) {
         self.0.watched.borrow_mut().push(Watched {
             client: client.clone(),
             seat,
             after,
+            view,
             read: 0,
             tail: Vec::new(),
             next: u64::try_from(after.saturating_add(1)).unwrap_or(0),
@@ -127,8 +153,8 @@ impl Oracle {
     }
 
     /// A client was told which run its key is.
-    pub fn is_accepted(&self, seat: usize, key: &str, execution_id: &str) {
-        let name = format!("{} {key}", self.0.seats[seat].key);
+    pub fn is_accepted(&self, seat: usize, era: u64, key: &str, execution_id: &str) {
+        let name = format!("{} {era} {key}", self.0.seats[seat].key);
         let mut keys = self.0.keys.borrow_mut();
         let known = keys.entry(name).or_insert_with(|| execution_id.to_owned());
         assert_eq!(known, execution_id, "I8: one key, two runs");
@@ -154,10 +180,26 @@ impl Oracle {
         }
     }
 
-    /// The session is erased from here on.
+    /// The session is erased from here on: with all its turns so far.
     pub fn is_deleted(&self, seat: usize) {
+        let turns = self.0.objects[seat].borrow().turn_count;
         let key = self.0.seats[seat].key.clone();
-        self.0.deleted.borrow_mut().insert(key);
+        let times = self.era(seat) + 1;
+        self.0.deleted.borrow_mut().insert(key, (turns, times));
+    }
+
+    /// How often a session was erased; a key means another turn in each era.
+    pub fn era(&self, seat: usize) -> u64 {
+        let deleted = self.0.deleted.borrow();
+        deleted
+            .get(&self.0.seats[seat].key)
+            .map_or(0, |(_, times)| *times)
+    }
+
+    /// Whether the session of this run was ever erased.
+    pub fn was_erased(&self, run_id: &str) -> bool {
+        let deleted = self.0.deleted.borrow();
+        deleted.contains_key(ids::session_key_of(run_id))
     }
 
     /// How many states were seen: what stands where, coarsely.
@@ -167,10 +209,19 @@ impl Oracle {
 
     /// Looks at all that has changed.
     pub fn check(&self) {
+        self.look(self.0.stride.get());
+    }
+
+    /// Looks at all that has changed since, however little.
+    pub fn check_all(&self) {
+        self.look(1);
+    }
+
+    fn look(&self, stride: u64) {
         let mut has_changed = false;
         for (at, seat) in self.0.seats.iter().enumerate() {
             let changes = seat.object.changes();
-            if self.0.objects[at].borrow().changes != changes {
+            if self.0.objects[at].borrow().changes + stride <= changes {
                 self.check_object(at, changes);
                 has_changed = true;
             }
@@ -203,19 +254,21 @@ impl Oracle {
         let now = read(database, Section::Object, &seat.key);
         self.compare(seat, &mut view, now);
         view.changes = changes;
-        // I11: what has to go on is looked at again.
-        let open = view.runs.values().find(|seen| {
-            let status = seen.run.state.status;
-            matches!(status, Status::Queued | Status::Running)
-        });
+        let (database, _) = seat.object.durable();
         let is_excused = self.0.chance.has(Site::AlarmLost) || seat.object.has_given_up();
         // Storage that is being copied from D1 is nothing before its session's row is there.
         let is_whole = view.turn_count > 0;
-        assert!(
-            !is_whole || open.is_none() || alarm.is_some() || is_excused,
-            "I11: {} is open and no alarm is set",
-            seat.key
-        );
+        if is_whole && !is_excused {
+            let now = self.0.world.sim.now();
+            let owed = owed::by(database, &seat.key, &self.0.world);
+            let is_armed = owed
+                .as_ref()
+                .is_none_or(|owed| owed::is_armed(alarm, owed, now));
+            assert!(
+                is_armed,
+                "I11: {owed:?} at {now}, and the alarm is {alarm:?}"
+            );
+        }
     }
 
     fn check_d1(&self, changes: u64) {
@@ -235,7 +288,8 @@ impl Oracle {
 
     /// What one store has now, beside what it had.
     fn compare(&self, seat: &Seat, view: &mut View, (turn_count, now): (u64, Vec<Seen>)) {
-        let is_erased = self.0.deleted.borrow().contains(&seat.key);
+        let erased = self.0.deleted.borrow().get(&seat.key).copied();
+        let stays_from = erased.map_or(0, |(turns, _)| turns);
         let is_lost = self.0.chance.has(Site::StorageLost);
         assert!(
             turn_count >= view.turn_count || is_lost,
@@ -250,7 +304,10 @@ impl Oracle {
             if let Some(was) = before.get(&run_id) {
                 let is_same = was.run == seen.run && was.rows.len() == seen.rows.len();
                 if !is_same && !is_lost {
-                    check_went_on(was, &seen);
+                    owed::check_went_on(&was.as_was(), &seen.as_was());
+                    if was.is_here && !seen.is_here {
+                        owed::check_may_go(&self.0.world, &was.as_was(), seen.is_durable_only);
+                    }
                 }
                 if !is_same {
                     self.check_run(seat, &seen);
@@ -260,7 +317,8 @@ impl Oracle {
             }
             view.runs.insert(run_id, seen);
         }
-        for run_id in before.keys() {
+        for (run_id, was) in &before {
+            let is_erased = was.run.turn_index < stays_from;
             assert!(
                 view.runs.contains_key(run_id) || is_erased || is_lost,
                 "{run_id} is gone"
@@ -389,10 +447,11 @@ impl Oracle {
         while let Some(end) = one.tail.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = one.tail.drain(..=end).collect();
             let line = String::from_utf8(line).expect("a line is UTF-8");
-            if line.trim_end() != line::HEARTBEAT {
-                self.is_visible(one.seat, &run_id, one.next, &line);
-                one.next += 1;
-            }
+            let Some(line) = shown(one.view, one.next, line) else {
+                continue;
+            };
+            self.is_visible(one.seat, &run_id, one.next, &line);
+            one.next += 1;
         }
         self.0.chance.note(|| {
             let behind = one.next.checked_sub(1);
@@ -409,7 +468,13 @@ impl Oracle {
             let seen = view.runs.get(run_id)?;
             Some((seen.lines.get(place)?.clone(), *seen.chain.get(place)?))
         };
-        let found = of(&object).or_else(|| of(&durable));
+        let mut found = of(&object).or_else(|| of(&durable));
+        drop((object, durable));
+        if found.is_none() {
+            // It may be newer than the last look.
+            self.check_object(seat, self.0.seats[seat].object.changes());
+            found = of(&self.0.objects[seat].borrow());
+        }
         let Some((stored, chain)) = found else {
             panic!("I1: line {seq} of {run_id} was visible before it was durable: {line}");
         };
@@ -482,6 +547,19 @@ impl Oracle {
     }
 }
 
+/// The log's line that a line of a body shows, whose seq must be `next`.
+fn shown(view: ViewKind, next: u64, text: String) -> Option<String> {
+    match view {
+        ViewKind::Ndjson => (text.trim_end() != line::HEARTBEAT).then_some(text),
+        ViewKind::Sse => {
+            if let Some(id) = text.strip_prefix("id: ") {
+                assert_eq!(id.trim_end().parse(), Ok(next), "I2: an event's id");
+            }
+            text.strip_prefix("data: ").map(str::to_owned)
+        }
+    }
+}
+
 impl View {
     /// The runs of one session.
     fn of(&mut self, key: &str) -> BTreeMap<String, Seen> {
@@ -491,39 +569,6 @@ impl View {
             .partition(|(run_id, _)| run_id.starts_with(&own));
         self.runs = others;
         mine
-    }
-}
-
-/// I5, I6, I7, I9: a run goes on, and never back.
-fn check_went_on(was: &Seen, now: &Seen) {
-    let (before, after) = (&was.run, &now.run);
-    let at = &after.run_id;
-    assert!(after.epoch >= before.epoch, "I5: {at}: an epoch fell");
-    assert!(after.rev >= before.rev, "I5: {at}: a rev fell");
-    let rank = |status: Status| match status {
-        Status::Queued => 0,
-        Status::Running | Status::Suspended => 1,
-        Status::Completed | Status::Failed | Status::Cancelled => 2,
-    };
-    let (from, to) = (before.state.status, after.state.status);
-    assert!(rank(to) >= rank(from), "I6: {at}: {from:?}, then {to:?}");
-    if from.is_terminal() {
-        assert_eq!(before.state, after.state, "I6: {at} changed behind its end");
-    }
-    assert!(
-        after.state.line_count >= before.state.line_count,
-        "I9: {at}: {} lines, then {}",
-        before.state.line_count,
-        after.state.line_count
-    );
-    let stays = !now.is_here || now.chain.starts_with(&was.chain);
-    assert!(
-        stays,
-        "I1: {at} lost lines:\n{:?}\n{:?}",
-        was.lines, now.lines
-    );
-    if was.event.is_some() {
-        assert_eq!(was.event, now.event, "I7: {at}: an event changed");
     }
 }
 
@@ -551,7 +596,8 @@ fn read(database: NativeSqlite, section: Section, key: &str) -> (u64, Vec<Seen>)
                 .flat_map(|row| row.lines.split_inclusive('\n'))
                 .map(str::to_owned)
                 .collect();
-            let event = store.event(&run.run_id, APPROVAL).await?;
+            let events = store.events_since(&run.run_id, 0, ALL).await?;
+            let events = events.into_iter().map(|event| (event.key.clone(), event));
             let home = match section {
                 Section::Object => LogHome::Object,
                 Section::D1 => LogHome::D1,
@@ -563,7 +609,7 @@ fn read(database: NativeSqlite, section: Section, key: &str) -> (u64, Vec<Seen>)
                 run,
                 rows,
                 lines,
-                event,
+                events: events.collect(),
             });
         }
         let count = session.map_or(0, |session| session.turn_count);

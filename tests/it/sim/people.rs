@@ -11,7 +11,7 @@ use crate::support::{Answer, Client, Life, Pace, World, behind};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use steadfast::api::{Command, Mode};
+use steadfast::api::{Command, Mode, Page};
 use steadfast::ids::EventKey;
 use steadfast::tasks::research::APPROVAL;
 use steadfast::wire::line;
@@ -81,19 +81,19 @@ impl People {
     fn post(&self, seat: usize, submit: &Submit, pace: Pace) -> Client {
         let command = Command::Submit(Box::new(submit.clone()), ViewKind::Ndjson);
         let client = self.seats[seat].object.ask_at(command, pace);
-        self.oracle.watch(&client, seat, -1);
+        self.oracle.watch(&client, seat, -1, ViewKind::Ndjson);
         client
     }
 
-    fn follow(&self, seat: usize, turn: u64, after: i64, pace: Pace) -> Client {
+    fn follow(&self, seat: usize, turn: u64, after: i64, pace: Pace, view: ViewKind) -> Client {
         let command = Command::Follow {
             turn,
             start: behind(after),
             live: true,
-            view: ViewKind::Ndjson,
+            view,
         };
         let client = self.seats[seat].object.ask_at(command, pace);
-        self.oracle.watch(&client, seat, after);
+        self.oracle.watch(&client, seat, after, view);
         client
     }
 
@@ -102,19 +102,20 @@ impl People {
         let this = self.clone();
         self.busy.set(self.busy.get() + 1);
         self.world.sim.spawn(Life::OUTSIDE, async move {
-            for turn in turns {
+            let mut known = Vec::new();
+            for turn in &turns {
                 this.sleep(this.chance.within(0, 3_000)).await;
-                this.one_turn(seat, &turn).await;
+                known.push(this.one_turn(seat, turn).await);
             }
             if deletes {
-                this.delete(seat).await;
+                this.erase(seat, &turns, known).await;
             }
             this.chance.note(|| format!("user {seat} is done"));
             this.busy.set(this.busy.get() - 1);
         });
     }
 
-    async fn one_turn(&self, seat: usize, turn: &Turn) {
+    async fn one_turn(&self, seat: usize, turn: &Turn) -> Accepted {
         let accepted = self.submit(seat, turn).await;
         self.viewers(seat, &accepted);
         // A cancel that only a lost storage knew is lost with it.
@@ -128,11 +129,63 @@ impl People {
         if self.chance.percent(15) {
             self.resubmit(seat, turn).await;
         }
+        accepted
+    }
+
+    /// Deletes the session; sometimes uses it again, and deletes it once more.
+    async fn erase(&self, seat: usize, turns: &[Turn], mut known: Vec<Accepted>) {
+        self.delete(seat).await;
+        self.ask_erased(seat, &known).await;
+        let again = turns.iter().find(|turn| turn.kind == Kind::Sandbox);
+        let Some(turn) = again.filter(|_| self.chance.percent(60)) else {
+            return;
+        };
+        let accepted = self.submit(seat, turn).await;
+        let is_new = known.iter().all(|old| old.turn < accepted.turn);
+        assert!(is_new, "{} is an erased turn", accepted.run_id);
+        self.read(seat, turn, &accepted).await;
+        self.ask_erased(seat, &known).await;
+        if self.chance.percent(60) {
+            self.chance.met(Site::ErasedAgain);
+            self.delete(seat).await;
+            known.push(accepted);
+            self.ask_erased(seat, &known).await;
+        }
+    }
+
+    /// An erased turn answers nothing.
+    async fn ask_erased(&self, seat: usize, known: &[Accepted]) {
+        for old in known {
+            let object = &self.seats[seat].object;
+            let asked = [
+                self.follow(seat, old.turn, -1, Pace::Eager, self.view_kind()),
+                object.ask(Command::Turn(old.turn)),
+                object.ask(Command::Steps(old.turn, all())),
+                object.ask(Command::Cancel(old.turn, None)),
+            ];
+            for client in asked {
+                self.head(&client).await;
+                let known = ["not_found", "session_unavailable", "store_unavailable"];
+                match client.answer() {
+                    Some(Answer::Refused(problem)) => assert!(
+                        known.contains(&problem.code.name()),
+                        "{} is erased: {}",
+                        old.run_id,
+                        problem.code
+                    ),
+                    None => {}
+                    Some(other) => panic!("{} is erased and answers {other:?}", old.run_id),
+                }
+                client.leave();
+                self.chance.met(Site::Erased);
+            }
+        }
     }
 
     /// Posts until the turn is accepted.
     async fn submit(&self, seat: usize, turn: &Turn) -> Accepted {
         loop {
+            let era = self.oracle.era(seat);
             let client = self.post(seat, &turn.submit(), self.pace());
             if self.chance.percent(3) {
                 self.crowd(seat, turn);
@@ -140,7 +193,7 @@ impl People {
             let answer = self.head(&client).await;
             self.chance
                 .note(|| format!("{} posted: {}", turn.name, client.brief()));
-            if let Some(accepted) = self.accepted(seat, turn, &client) {
+            if let Some(accepted) = self.accepted(seat, era, turn, &client) {
                 self.lie(seat, turn);
                 return accepted;
             }
@@ -154,13 +207,13 @@ impl People {
         }
     }
 
-    fn accepted(&self, seat: usize, turn: &Turn, client: &Client) -> Option<Accepted> {
+    fn accepted(&self, seat: usize, era: u64, turn: &Turn, client: &Client) -> Option<Accepted> {
         let Some(Answer::Lines(Some(mode))) = client.answer() else {
             return None;
         };
         let run_id = client.execution_id().expect("lines are a run's");
         let key = turn.submit().key.expect("every turn here has one");
-        self.oracle.is_accepted(seat, &key, &run_id);
+        self.oracle.is_accepted(seat, era, &key, &run_id);
         if mode == Mode::Replayed {
             self.chance.met(Site::ResumedBehindEnd);
         }
@@ -184,10 +237,11 @@ impl People {
         self.chance.met(Site::ManyPosts);
         for _ in 0..20 {
             let (this, turn) = (self.clone(), turn.clone());
+            let era = self.oracle.era(seat);
             let client = self.post(seat, &turn.submit(), Pace::Eager);
             self.world.sim.spawn(Life::OUTSIDE, async move {
                 this.head(&client).await;
-                this.accepted(seat, &turn, &client);
+                this.accepted(seat, era, &turn, &client);
             });
         }
     }
@@ -225,7 +279,7 @@ impl People {
         let mut from = -1;
         let mut at = accepted.turn;
         loop {
-            let client = self.follow(seat, at, from, self.pace());
+            let client = self.follow(seat, at, from, self.pace(), ViewKind::Ndjson);
             let leaves = self
                 .chance
                 .percent(25)
@@ -285,9 +339,10 @@ impl People {
     }
 
     async fn resubmit(&self, seat: usize, turn: &Turn) -> Option<Accepted> {
+        let era = self.oracle.era(seat);
         let client = self.post(seat, &turn.submit(), Pace::Eager);
         self.head(&client).await;
-        let accepted = self.accepted(seat, turn, &client);
+        let accepted = self.accepted(seat, era, turn, &client);
         client.leave();
         accepted
     }
@@ -325,6 +380,16 @@ impl People {
         }
     }
 
+    fn view_kind(&self) -> ViewKind {
+        match self.chance.percent(40) {
+            true => {
+                self.chance.met(Site::EventStream);
+                ViewKind::Sse
+            }
+            false => ViewKind::Ndjson,
+        }
+    }
+
     async fn view(&self, seat: usize, turn: u64, run_id: &str) {
         let object = self.seats[seat].object.dump();
         let found = object.runs.iter().find(|(run, _, _)| run.run_id == run_id);
@@ -352,7 +417,16 @@ impl People {
         };
         let rows = self.seats[seat].object.row_starts(run_id);
         let starts_within = after >= 0 && !rows.contains(&(after.unsigned_abs() + 1));
-        let client = self.follow(seat, turn, after, self.pace());
+        let view = self.view_kind();
+        let after = match view {
+            // What an `EventSource` sends that has seen the first event alone.
+            ViewKind::Sse if self.chance.percent(30) => {
+                self.chance.met(Site::LastEventZero);
+                0
+            }
+            _ => after,
+        };
+        let client = self.follow(seat, turn, after, self.pace(), view);
         let leaves = self
             .chance
             .percent(50)
@@ -364,6 +438,16 @@ impl People {
                 self.chance.met(Site::ReplayCrossedCommit);
             }
             Some(Answer::Lines(_)) | None => {}
+            // SSE's way to say that nothing is left, which is true where the turn is over.
+            Some(Answer::NoContent) if view == ViewKind::Sse => {
+                let dump = self.seats[seat].object.dump();
+                let found = dump.runs.iter().find(|(run, _, _)| run.run_id == run_id);
+                let is_over = found.is_none_or(|(run, _, _)| run.state.status.is_terminal());
+                assert!(
+                    is_over,
+                    "{run_id} goes on, and an event stream was told not to come back"
+                );
+            }
             Some(Answer::Refused(problem)) => {
                 let known = [
                     "cursor_out_of_range",
@@ -504,6 +588,14 @@ impl People {
             }
             self.sleep(self.chance.within(100, 2_000)).await;
         }
+    }
+}
+
+/// As much of a list as there is.
+const fn all() -> Page {
+    Page {
+        limit: 200,
+        cursor: None,
     }
 }
 

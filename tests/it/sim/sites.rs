@@ -92,6 +92,10 @@ sites! {
     ReplayCrossedCommit "met" "a client resumed in the middle of a commit",
     ResumedAtTail "met" "a client resumed at the end of what there was",
     ResumedBehindEnd "met" "a client came back behind a turn's end",
+    EventStream "met" "a client reads server-sent events",
+    LastEventZero "met" "a client has seen the first event alone",
+    Erased "met" "an erased session was asked for what it had",
+    ErasedAgain "met" "a session that was used behind its erasure is erased again",
     LateCommitCollided "met" "a late commit met what came after it",
 }
 

@@ -49,6 +49,7 @@ struct Inner {
     asked: RefCell<Vec<String>>,
     product: Product,
     acts: RefCell<Vec<Act>>,
+    keys: RefCell<Vec<(String, String)>>,
 }
 
 impl Own {
@@ -80,6 +81,8 @@ impl Own {
         if !self.sim.is_alive(self.life) {
             pending::<()>().await;
         }
+        let key = scope.idempotency_key.clone();
+        self.inner.keys.borrow_mut().push((step.to_owned(), key));
         let end = self.plan.meets(Effect::Act);
         if end != Some(Moment::Before) {
             self.inner.acts.borrow_mut().push(Act {
@@ -97,6 +100,11 @@ impl Own {
     /// What steps did, in order.
     pub fn acts(&self) -> Vec<Act> {
         self.inner.acts.borrow().clone()
+    }
+
+    /// Each step that was begun, in order, with the key that it was given.
+    pub fn keys(&self) -> Vec<(String, String)> {
+        self.inner.keys.borrow().clone()
     }
 
     /// The code that is deployed from now on has no such upstream.
