@@ -482,7 +482,8 @@ pub(crate) const SHIP_SESSION: &str = concat!(
      turn_count = excluded.turn_count, updated_at = excluded.updated_at, deleted_at = NULL \
      WHERE sessions.birth = excluded.birth AND sessions.turn_count < excluded.turn_count"
 );
-/// `?28` session, `?29` birth.
+/// `?28` session, `?29` birth. Whoever knows less of D1's lines than is there learns it from the answer:
+/// what is there stays, since the object's storage may be lost before it has told them again.
 pub(crate) const SHIP_RUN: &str = concat!(
     "INSERT INTO runs (",
     run_columns!(),
@@ -495,7 +496,8 @@ pub(crate) const SHIP_RUN: &str = concat!(
      line_count = excluded.line_count, wake_at = excluded.wake_at, rev = excluded.rev, \
      cancel = excluded.cancel, upstream_cancel = excluded.upstream_cancel, \
      updated_at = excluded.updated_at, finished_at = excluded.finished_at \
-     WHERE (runs.rev, runs.line_count) < (excluded.rev, excluded.line_count)"
+     WHERE (runs.rev, runs.line_count) < (excluded.rev, excluded.line_count) \
+     AND runs.line_count <= excluded.line_count"
 );
 /// `?6` from where this ship holds the lines: an overlapping row of an unanswered ship goes.
 pub(crate) const SHIP_TRIM: &str = concat!(

@@ -172,6 +172,39 @@ fn a_part_of_a_finished_turn_in_d1_is_a_resume_point() {
     assert_shipped(&world, &object);
 }
 
+/// A new life doesn't know what D1 has and begins from the start. What is there stays there: the object's
+/// storage may be lost half-way.
+#[test]
+fn what_d1_has_of_a_turn_is_never_less_while_a_new_life_ships_it_again() {
+    let (world, object) = scene();
+    world.set("SHIP_INTERVAL_MS", "100");
+    world.upstream.play(Script {
+        pace_ms: 100,
+        ..large()
+    });
+    object.submit(submit("hello"));
+    let stored = || {
+        let durable = world.durable();
+        let lines = block_on(durable.log_end("acme:s:0")).expect("D1 answers");
+        let run = block_on(durable.run("acme:s:0")).expect("D1 answers");
+        (lines, run.map_or(0, |run| run.state.line_count))
+    };
+    // More than one ship takes, of a turn that goes on.
+    while stored().0 < 9 {
+        world.run_for(5);
+    }
+    object.end();
+    let before = Cell::new(stored());
+    let until = world.sim.now() + 60_000;
+    world.sim.run_while(until, || {
+        let (had, now) = (before.replace(stored()), before.get());
+        assert!(now.0 >= had.0 && now.1 >= had.1, "{had:?}, then {now:?}");
+        true
+    });
+    assert_shipped(&world, &object);
+    assert_eq!(before.get().0, 14);
+}
+
 #[test]
 fn a_new_life_loads_a_long_session_and_goes_on() {
     let (world, object) = scene();

@@ -16,6 +16,7 @@ pub struct Chance(Rc<Inner>);
 struct Inner {
     state: Cell<u64>,
     calm: Cell<bool>,
+    away: Cell<bool>,
     /// Per 100,000.
     rates: RefCell<BTreeMap<Site, u64>>,
     counts: RefCell<Counts>,
@@ -31,6 +32,7 @@ impl Chance {
             // Another sequence than the world's own of the same seed.
             state: Cell::new(seed ^ 0x5851_f42d_4c95_7f2d),
             calm: Cell::new(false),
+            away: Cell::new(false),
             rates: RefCell::default(),
             counts: RefCell::default(),
             trace: RefCell::default(),
@@ -102,6 +104,20 @@ impl Chance {
     pub fn met(&self, site: Site) {
         self.0.counts.borrow_mut().add(site);
         self.note(|| format!("{}: {}", site.fault(), site.what()));
+    }
+
+    /// D1 is away from now on, or is back.
+    pub fn d1_goes(&self, away: bool) {
+        self.0.away.set(away);
+        self.note(|| format!("D1 is away: {away}"));
+        if away {
+            self.met(Site::D1Away);
+        }
+    }
+
+    /// Whether D1 is away.
+    pub fn is_d1_away(&self) -> bool {
+        self.0.away.get()
     }
 
     /// Nothing goes wrong from now on.

@@ -149,6 +149,9 @@ pub fn install(world: &World, chance: &Chance, objects: &[Object]) {
 
 /// What becomes of a call of D1.
 pub fn d1(chance: &Chance) -> Option<Fault> {
+    if chance.is_d1_away() {
+        return Some(Fault::Refused);
+    }
     let late = chance.within(100, 20_000);
     let faults = [
         (Site::D1Refused, Fault::Refused),
@@ -168,6 +171,17 @@ pub fn d1(chance: &Chance) -> Option<Fault> {
     ];
     let came = faults.into_iter().find(|(site, _)| chance.comes(*site));
     came.map(|(_, fault)| fault)
+}
+
+/// D1 is away for a while, once.
+pub fn d1_away(world: &World, chance: &Chance, most_ms: u64) {
+    let (chance, sim) = (chance.clone(), world.sim.clone());
+    world.sim.spawn(Life::OUTSIDE, async move {
+        sim.sleep(chance.within(500, 10_000)).await;
+        chance.d1_goes(true);
+        sim.sleep(chance.within(most_ms / 8, most_ms)).await;
+        chance.d1_goes(false);
+    });
 }
 
 fn storage(chance: &Chance, batch: &[Statement]) -> Option<StorageFault> {

@@ -9,6 +9,8 @@ use crate::support::{Fault, World};
 use futures::executor::block_on;
 use steadfast::store::{Statement, Store, Value};
 
+/// Steps or events of one ship at most.
+const ROWS_OF_SHIP: usize = 100;
 /// Where a ship's run row has its line count and its rev.
 const LINE_COUNT: usize = 18;
 const REV: usize = 20;
@@ -18,6 +20,13 @@ pub fn audit(world: &World, chance: &Chance) {
     let (there, chance) = (world.clone(), chance.clone());
     world.d1.audit(move |batch, outcomes, fault| {
         let is_late = matches!(fault, Some(Fault::LostAndLate(_) | Fault::Late(_)));
+        let many = |what: &str| {
+            let rows = batch.iter().filter(|one| one.sql.starts_with(what));
+            rows.count() >= ROWS_OF_SHIP
+        };
+        if many("INSERT INTO steps") || many("INSERT INTO events") {
+            chance.met(Site::ShipInParts);
+        }
         let all = batch.iter().zip(outcomes);
         let mut refused = all.filter(|(_, outcome)| outcome.changes == 0);
         if let Some(site) = refused.find_map(|(one, _)| reason(&there, one, is_late)) {
@@ -92,6 +101,10 @@ fn ship(
     };
     let (rev, lines) = (rev.unsigned_abs(), lines.unsigned_abs());
     let held = (run.rev, run.state.line_count);
+    if held.1 > lines && held.0 < rev {
+        // A new life that doesn't know what D1 has.
+        return Site::LateCommitCollided;
+    }
     assert!(held >= (rev, lines), "I9: a newer ship was refused");
     match held == (rev, lines) && !is_late {
         true => Site::OwnCommitFound,

@@ -6,8 +6,8 @@
 use super::chance::Chance;
 use super::oracle::{Oracle, Seat};
 use super::sites::Site;
-use super::turns::{Kind, Turn};
-use crate::support::{Answer, Client, Life, Pace, World, behind};
+use super::turns::{Kind, Size, Turn};
+use crate::support::{Answer, Client, Life, Pace, VAST_EVENT, World, behind};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -22,6 +22,8 @@ use steadfast::wire::view::ViewKind;
 const PATIENCE_MS: u64 = 60_000;
 /// How long it waits for another line before it asks again: three heartbeats.
 const QUIET_MS: u64 = 45_000;
+/// Events at once, more than one ship takes.
+const CRIES: u32 = 120;
 /// How often a client looks, in ms.
 const LOOK_MS: u64 = 25;
 
@@ -122,8 +124,10 @@ impl People {
         if self.chance.percent(15) && !self.chance.has(Site::StorageLost) {
             self.canceller(seat, &accepted, turn);
         }
-        if turn.kind == Kind::Errand {
-            self.approver(seat, &accepted);
+        match (turn.kind, turn.size) {
+            (Kind::Errand, Size::Usual) => self.approver(seat, &accepted),
+            (Kind::Errand, Size::Large) => self.crier(seat, &accepted),
+            _ => {}
         }
         self.read(seat, turn, &accepted).await;
         if self.chance.percent(15) {
@@ -524,14 +528,29 @@ impl People {
             let wait = self.chance.below(30_000);
             self.world.sim.spawn(Life::OUTSIDE, async move {
                 this.sleep(wait).await;
-                this.emit(seat, index, &run_id, payload).await;
+                this.emit(seat, index, &run_id, APPROVAL, payload).await;
             });
         }
     }
 
-    async fn emit(&self, seat: usize, index: u64, run_id: &str, payload: &str) {
+    /// Many events that nobody waits for, all at once, and sometime the one that is waited for.
+    fn crier(&self, seat: usize, accepted: &Accepted) {
+        let (all, last) = (self.chance.within(0, 4_000), self.chance.below(120_000));
+        let noise = (0..CRIES).map(|n| (all, format!("noise-{n}")));
+        for (wait, key) in noise.chain([(last, VAST_EVENT.to_owned())]) {
+            let this = self.clone();
+            let (index, run_id) = (accepted.turn, accepted.run_id.clone());
+            self.world.sim.spawn(Life::OUTSIDE, async move {
+                this.sleep(wait).await;
+                this.emit(seat, index, &run_id, &key, "true").await;
+            });
+        }
+    }
+
+    async fn emit(&self, seat: usize, index: u64, run_id: &str, key: &str, payload: &str) {
+        let key_text = key;
         loop {
-            let key = EventKey::parse(APPROVAL).expect("it is one");
+            let key = EventKey::parse(key_text).expect("it is one");
             let command = Command::Emit(index, key, payload.to_owned());
             let client = self.seats[seat].object.ask(command);
             let answer = self.head(&client).await;
@@ -541,7 +560,8 @@ impl People {
                     let told: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
                     let record = told["record"]["payload"].to_string();
                     let mut emitted = self.emitted.borrow_mut();
-                    let first = emitted.entry(run_id.to_owned()).or_insert(record.clone());
+                    let event = format!("{run_id} {key_text}");
+                    let first = emitted.entry(event).or_insert(record.clone());
                     assert_eq!(*first, record, "I7: two payloads were the first");
                     return;
                 }

@@ -9,14 +9,13 @@ use super::met;
 use super::oracle::{Oracle, Seat};
 use super::people::People;
 use super::sites::{Counts, Site};
-use super::turns::{Kind, Turn, asked_for, without_ending};
+use super::turns::{Kind, Size, Turn, asked_for, without_ending};
 use crate::support::{Dump, World, assert_shipped};
 use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use steadfast::api::Command;
-use steadfast::caps;
 use steadfast::store::{Role, Run, Status, Step, Store};
 use steadfast::wire::line;
 
@@ -29,6 +28,8 @@ const REST_MS: u64 = 15 * 60 * 1000;
 const ROWS_OF_TURN: u64 = 13;
 /// Beside those, for each step that is tried again and waits.
 const ROWS_OF_STEP: u64 = 5;
+/// Beside those, for each event.
+const ROWS_OF_EVENT: u64 = 2;
 /// Beside those, for each time that it is taken over.
 const ROWS_OF_LIFE: u64 = 3;
 /// An alarm as far away is retention's.
@@ -46,11 +47,23 @@ pub struct Ran {
     pub turns: usize,
 }
 
+/// Each of so many seeds is a large run.
+const LARGE: u64 = 41;
+/// Which of them.
+const LARGE_AT: u64 = 7;
+/// How often a large store is looked at, in changes.
+const LARGE_STRIDE: u64 = 40;
+/// How long D1 is away in a large run at most, in ms.
+const AWAY_MS: u64 = 40_000;
+/// More than a turn of usual size has.
+const MANY: (usize, usize, usize) = (96, 200, 100);
+
 /// Who sits where in a run.
 const PLACES: [(&str, &str); 3] = [("acme", "s"), ("other", "s"), ("acme", "t")];
 
 struct Scene {
     world: World,
+    size: Size,
     chance: Chance,
     seats: Rc<Vec<Seat>>,
     turns: Rc<RefCell<BTreeMap<String, Turn>>>,
@@ -60,10 +73,23 @@ struct Scene {
 
 /// Runs one seed. `tell` is given the run's dice before anything can fail.
 pub fn run(seed: u64, tell: impl FnOnce(&Chance)) -> Ran {
+    run_of(seed, size_of(seed), tell)
+}
+
+/// By the seed alone, so that the draws of all others are what they are without it.
+const fn size_of(seed: u64) -> Size {
+    match seed % LARGE {
+        LARGE_AT => Size::Large,
+        _ => Size::Usual,
+    }
+}
+
+/// Runs one seed in this size.
+pub fn run_of(seed: u64, size: Size, tell: impl FnOnce(&Chance)) -> Ran {
     let world = World::new(seed);
     let chance = Chance::new(seed, &world);
     tell(&chance);
-    let mut scene = Scene::new(world, chance);
+    let mut scene = Scene::new(world, chance, size);
     scene.people();
     scene.run_faults();
     scene.run_calm();
@@ -85,7 +111,7 @@ pub fn run(seed: u64, tell: impl FnOnce(&Chance)) -> Ran {
 }
 
 impl Scene {
-    fn new(world: World, chance: Chance) -> Self {
+    fn new(world: World, chance: Chance, size: Size) -> Self {
         faults::draw(&chance);
         if chance.percent(6) {
             chance.allow(Site::StorageLost, 100, &[10_000]);
@@ -115,8 +141,12 @@ impl Scene {
             cancelled: Rc::default(),
             emitted: Rc::default(),
         };
+        if size == Size::Large {
+            oracle.look_each(LARGE_STRIDE);
+        }
         Scene {
             world,
+            size,
             chance,
             seats,
             turns,
@@ -144,10 +174,20 @@ impl Scene {
         met::audit(world, chance);
         faults::operate(world, chance, &objects);
         let mut errands = 1;
+        if self.size == Size::Large {
+            errands = 0;
+            faults::d1_away(world, chance, AWAY_MS);
+        }
         for seat in 0..self.seats.len() {
             let count = 1 + chance.place(3);
             let names = (0..count).map(|n| format!("{seat}x{n}"));
-            let turns: Vec<Turn> = names.map(|name| self.draw(&name, &mut errands)).collect();
+            let mut turns: Vec<Turn> = names.map(|name| self.draw(&name, &mut errands)).collect();
+            if self.size == Size::Large && seat == 0 {
+                let kinds = [Kind::Errand, Kind::Sandbox].into_iter().enumerate();
+                turns = kinds
+                    .map(|(n, kind)| Turn::draw(&format!("0v{n}"), kind, Size::Large, chance))
+                    .collect();
+            }
             for turn in &turns {
                 let mut all = self.turns.borrow_mut();
                 all.insert(turn.name.clone(), turn.clone());
@@ -173,7 +213,7 @@ impl Scene {
                 Kind::Errand
             }
         };
-        Turn::draw(name, kind, &self.chance)
+        Turn::draw(name, kind, Size::Usual, &self.chance)
     }
 
     /// Goes on until `until` or until nobody is busy, with a look after every step.
@@ -229,7 +269,7 @@ impl Scene {
 
     /// What must have come about.
     fn check_rest(&self) {
-        self.oracle.check();
+        self.oracle.check_all();
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let turns = self.turns.borrow();
         for asked in self.world.upstream.asked() {
@@ -317,7 +357,8 @@ impl Scene {
                 + ROWS_OF_STEP * steps.len() as u64
                 + ROWS_OF_LIFE * run.epoch
         };
-        let budget: u64 = dump.runs.iter().map(of_run).sum();
+        let events = ROWS_OF_EVENT * dump.events.len() as u64;
+        let budget: u64 = dump.runs.iter().map(of_run).sum::<u64>() + events;
         let rows = seat.object.rows();
         assert!(
             rows <= budget + ROWS_OF_TURN,
@@ -326,7 +367,28 @@ impl Scene {
         );
     }
 
+    /// Notes what a large turn came to.
+    fn note_size(&self, seat: &Seat, dump: &Dump) {
+        for (run, _, steps) in &dump.runs {
+            let events = dump
+                .events
+                .iter()
+                .filter(|(turn, _)| *turn == run.turn_index);
+            let found = [
+                (seat.object.log_rows(&run.run_id) > MANY.0, Site::ManyRows),
+                (steps.len() > MANY.1, Site::ManySteps),
+                (events.count() > MANY.2, Site::ManyEvents),
+            ];
+            for (_, site) in found.into_iter().filter(|(is_many, _)| *is_many) {
+                self.chance.met(site);
+            }
+        }
+    }
+
     fn check_seat(&self, seat: &Seat) {
+        if self.size == Size::Large {
+            self.note_size(seat, &seat.object.dump());
+        }
         let dump = self.world.dump(&seat.object);
         let Some(session) = &dump.session else {
             return;

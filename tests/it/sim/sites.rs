@@ -40,6 +40,7 @@ sites! {
     D1LostAndLate "F4" "D1's answer is lost, and it stores later",
     D1Late "F4" "D1 answers late",
     D1Hangs "F4" "D1 never answers",
+    D1Away "F4" "D1 is away for a while",
     D1Overloaded "F5" "D1 is overloaded",
     D1Full "F6" "D1 is full",
     StorageFull "F6" "an object's storage is full",
@@ -96,6 +97,10 @@ sites! {
     LastEventZero "met" "a client has seen the first event alone",
     Erased "met" "an erased session was asked for what it had",
     ErasedAgain "met" "a session that was used behind its erasure is erased again",
+    ManyRows "met" "a turn has more rows than three pages",
+    ManySteps "met" "a task has more than 200 steps",
+    ManyEvents "met" "a task has more than 100 events",
+    ShipInParts "met" "a ship took as many steps or events as one takes",
     LateCommitCollided "met" "a late commit met what came after it",
 }
 

@@ -5,7 +5,7 @@
 
 use super::chance::Chance;
 use super::sites::Site;
-use crate::support::{ERRAND, SPELLER, Script, Trick, errand_answer, submit};
+use crate::support::{ERRAND, SPELLER, Script, Trick, VAST, errand_answer, submit, vast_answer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use steadfast::wire::line;
@@ -37,6 +37,15 @@ pub enum Kind {
     Errand,
 }
 
+/// How much there is of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// A few lines, or a few steps.
+    Usual,
+    /// More lines, rows, steps and events than any page or part holds.
+    Large,
+}
+
 /// One turn.
 #[derive(Clone, Debug)]
 pub struct Turn {
@@ -44,6 +53,8 @@ pub struct Turn {
     pub name: String,
     /// Who answers.
     pub kind: Kind,
+    /// How much.
+    pub size: Size,
     /// What is said, where a server plays a script.
     pub script: Option<Script>,
     /// Its text, when it completes: one of these.
@@ -54,16 +65,18 @@ pub struct Turn {
 
 impl Turn {
     /// A turn of this name, drawn.
-    pub fn draw(name: &str, kind: Kind, chance: &Chance) -> Self {
+    pub fn draw(name: &str, kind: Kind, size: Size, chance: &Chance) -> Self {
         let mut turn = Turn {
             name: name.to_owned(),
             kind,
+            size,
             script: None,
             texts: Vec::new(),
             fails: Vec::new(),
         };
         match kind {
             Kind::Own => turn.texts.push(turn.message()),
+            Kind::Errand if size == Size::Large => turn.texts.extend([0, 1].map(vast_answer)),
             Kind::Errand => {
                 turn.texts.extend([true, false].map(errand_answer));
             }
@@ -73,7 +86,10 @@ impl Turn {
     }
 
     fn write(&mut self, chance: &Chance) {
-        let count = chance.place(12);
+        let (count, paces) = match self.size {
+            Size::Usual => (chance.place(12), &[1, 20, 40, 300, 2_000][..]),
+            Size::Large => (1_200 + chance.place(400), &[3, 5, 10][..]),
+        };
         let deltas: Vec<String> = (0..=count).map(|n| format!("{}.{n} ", self.name)).collect();
         let frame = |delta: &String| {
             let data = format!(r#"{{"part":{{"id":"p1","type":"text"}},"delta":"{delta}"}}"#);
@@ -90,7 +106,7 @@ impl Turn {
         let mut script = Script {
             frames,
             message: keep(serde_json::Value::from(text.as_str()).to_string()),
-            pace_ms: chance.one_of(&[1, 20, 40, 300, 2_000]),
+            pace_ms: chance.one_of(paces),
             fails: None,
             tricks: Vec::new(),
         };
@@ -137,7 +153,11 @@ impl Turn {
 
     /// Its user's words; an own upstream spells them.
     pub fn message(&self) -> String {
-        format!("turn-{}! one two three", self.name)
+        let words = match self.size {
+            Size::Usual => "one two three",
+            Size::Large => VAST,
+        };
+        format!("turn-{}! {words}", self.name)
     }
 
     /// The request.

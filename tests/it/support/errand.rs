@@ -33,6 +33,14 @@ pub struct Act {
 
 /// The message for which it waits for more events than one ship takes, and does nothing else.
 pub const CROWD: &str = "crowd";
+/// What a message holds for which it does many steps, and nothing at once.
+pub const VAST: &str = "vast";
+/// How many before its waits, and as many behind them: more than a page, and than one ship takes.
+const VAST_HALF: u32 = caps::SHIP_ROWS + 10;
+/// What its first wait is for; its second is for something that never comes.
+pub const VAST_EVENT: &str = "go";
+/// How long it waits for either, in ms.
+const VAST_WAITS_MS: [u64; 2] = [600_000, 30_000];
 /// How many.
 const CROWDED: u32 = caps::SHIP_ROWS + 20;
 
@@ -51,6 +59,9 @@ where
         });
         let waited = ctx.join(waits.collect()).await;
         return waited.into_iter().try_for_each(|one| one.map(drop));
+    }
+    if input.ask().text().contains(VAST) {
+        return vast(own, ctx).await;
     }
     let (began, id) = (ctx.now().await?, ctx.uuid().await?);
     ctx.tell("began", "errand.began", &json!({ "at": began, "id": id }))?;
@@ -87,6 +98,49 @@ where
     let verdict = if approved { "approved" } else { "too late" };
     let answer = format!("{done} done, {verdict}, {}", waited == [true, true]);
     ctx.tell("result", "result", &json!({ "finalText": answer }))
+}
+
+/// Steps by position and by name, some of which have names that are alike, and two waits in a row.
+async fn vast<C: DurableContext>(own: &Own, ctx: &C) -> Result<(), Error> {
+    for n in 0..VAST_HALF {
+        act(own, ctx, &format!("early-{n}")).await?;
+    }
+    for n in 0..2 {
+        let step = ctx.step("again", async |scope: Scope| {
+            own.act(&format!("again {n}"), &scope).await;
+            Ok(())
+        });
+        step.await?;
+    }
+    for n in 0..3 {
+        let options = StepOptions::new(n.to_string());
+        let step = ctx.named_step(options, async |scope: Scope| {
+            own.act(&format!("named {n}"), &scope).await;
+            Ok(())
+        });
+        step.await?;
+    }
+    let mut came = 0;
+    for (key, wait_ms) in [VAST_EVENT, "never"].iter().zip(VAST_WAITS_MS) {
+        match ctx.await_event::<Value>(key, Some(wait_ms)).await {
+            Ok(_) => came += 1,
+            Err(Error::AwaitEventTimeout { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for n in 0..VAST_HALF {
+        act(own, ctx, &format!("late-{n}")).await?;
+    }
+    ctx.tell(
+        "result",
+        "result",
+        &json!({ "finalText": vast_answer(came) }),
+    )
+}
+
+/// What it answers to a message that has it do many steps, of whose two events so many came.
+pub fn vast_answer(came: u32) -> String {
+    format!("{} done, {came} came", 2 * VAST_HALF)
 }
 
 /// What it answers.

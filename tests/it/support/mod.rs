@@ -25,7 +25,9 @@ pub use app::{FORGED, RACER, SPELLER, WAITER};
 pub use chat::pieces as chat_pieces;
 pub use check::{ALONE, DIFFERS, Dump, assert_shipped, differences, dump, lines_of};
 pub use client::{Answer, Client, Pace};
-pub use errand::{APPROVAL_MS, Act, CROWD, ERRAND, answer as errand_answer};
+pub use errand::{
+    APPROVAL_MS, Act, CROWD, ERRAND, VAST, VAST_EVENT, answer as errand_answer, vast_answer,
+};
 pub use executor::Life;
 pub use object::{AlarmFate, Object};
 pub use plain::{
