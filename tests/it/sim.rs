@@ -17,6 +17,7 @@ mod sites;
 mod turns;
 
 use campaign::{Failure, Seeds, attempt, hunt};
+use sites::Site;
 use std::str::FromStr;
 
 /// Seeds that once broke something, and what: they are run first.
@@ -38,6 +39,9 @@ const FOUND: [(u64, &str); 4] = [
         "behind a clock that had gone back the wait for a full D1 began anew at each look",
     ),
 ];
+
+/// Seeds of large runs with every other test.
+const LARGE_SEEDS: [u64; 3] = [1, 2, 89];
 
 /// With every other test; a campaign has more, and reaches every fault.
 const LEAST_RUNS: u64 = 40;
@@ -94,6 +98,25 @@ fn a_campaign_breaks_nothing() {
     assert_eq!(report.failures.len(), 0, "an invariant broke");
     if seeds.all {
         assert_eq!(report.counts.missing(), [], "these faults never came");
+    }
+}
+
+/// Whatever is more than a page, a row, a part or a batch holds, under every law and fault: the simulator
+/// draws it rarely.
+#[test]
+fn what_is_larger_than_any_page_breaks_nothing() {
+    let mut counts = sites::Counts::default();
+    for seed in LARGE_SEEDS {
+        counts.merge(&must(campaign::large(seed)).counts);
+    }
+    for site in [
+        Site::ManyRows,
+        Site::ManySteps,
+        Site::ManyEvents,
+        Site::ShipInParts,
+        Site::D1Away,
+    ] {
+        assert!(counts.of(site) > 0, "never met: {}", site.what());
     }
 }
 

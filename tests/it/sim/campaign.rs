@@ -8,6 +8,7 @@ use super::plain;
 use super::scene;
 pub use super::scene::Ran;
 use super::sites::{Counts, Site};
+use super::turns::Size;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,13 +64,21 @@ pub struct Failure {
 
 /// Runs one seed and catches what breaks.
 pub fn attempt(seed: u64) -> Result<Ran, Failure> {
+    catch(seed, |tell| match seed % PLAIN {
+        0 => plain::run(seed, tell),
+        _ => scene::run(seed, tell),
+    })
+}
+
+/// Runs one seed as a large one.
+pub fn large(seed: u64) -> Result<Ran, Failure> {
+    catch(seed, |tell| scene::run_of(seed, Size::Large, tell))
+}
+
+fn catch(seed: u64, run: impl FnOnce(&dyn Fn(&Chance)) -> Ran) -> Result<Ran, Failure> {
     let chance: RefCell<Option<Chance>> = RefCell::default();
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        let tell = |dice: &Chance| drop(chance.replace(Some(dice.clone())));
-        match seed % PLAIN {
-            0 => plain::run(seed, tell),
-            _ => scene::run(seed, tell),
-        }
+        run(&|dice: &Chance| drop(chance.replace(Some(dice.clone()))))
     }));
     ran.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

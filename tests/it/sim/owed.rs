@@ -102,7 +102,7 @@ pub struct Was<'a> {
     /// Its lines.
     pub lines: &'a [String],
     /// The hash of all lines up to each.
-    pub chain: &'a [[u8; 32]],
+    pub chain: &'a [u64],
     /// Its events by key.
     pub events: &'a BTreeMap<String, EventRecord>,
     /// Its lines are to be read in this store.

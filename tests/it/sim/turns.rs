@@ -88,9 +88,18 @@ impl Turn {
     fn write(&mut self, chance: &Chance) {
         let (count, paces) = match self.size {
             Size::Usual => (chance.place(12), &[1, 20, 40, 300, 2_000][..]),
-            Size::Large => (1_200 + chance.place(400), &[3, 5, 10][..]),
+            // A row each, where the window is shorter than the pace.
+            Size::Large => (110 + chance.place(50), &[60, 120][..]),
         };
-        let deltas: Vec<String> = (0..=count).map(|n| format!("{}.{n} ", self.name)).collect();
+        // More than one ship takes.
+        let padding = match self.size {
+            Size::Usual => 0,
+            Size::Large => chance.one_of(&[0, 9_000]),
+        };
+        let padding = "x".repeat(padding);
+        let deltas: Vec<String> = (0..=count)
+            .map(|n| format!("{}.{n} {padding}", self.name))
+            .collect();
         let frame = |delta: &String| {
             let data = format!(r#"{{"part":{{"id":"p1","type":"text"}},"delta":"{delta}"}}"#);
             let data = keep(data);
