@@ -7,6 +7,7 @@
 mod campaign;
 mod chance;
 mod faults;
+mod long;
 mod met;
 mod oracle;
 mod owed;
@@ -19,6 +20,7 @@ mod turns;
 use campaign::{Failure, Seeds, attempt, hunt};
 use sites::Site;
 use std::str::FromStr;
+use turns::Size;
 
 /// Seeds that once broke something, and what: they are run first.
 const FOUND: [(u64, &str); 4] = [
@@ -42,6 +44,9 @@ const FOUND: [(u64, &str); 4] = [
 
 /// Seeds of large runs with every other test.
 const LARGE_SEEDS: [u64; 3] = [1, 2, 89];
+
+/// And of long ones.
+const LONG_SEEDS: [u64; 2] = [1, 2];
 
 /// With every other test; a campaign has more, and reaches every fault.
 const LEAST_RUNS: u64 = 40;
@@ -107,7 +112,7 @@ fn a_campaign_breaks_nothing() {
 fn what_is_larger_than_any_page_breaks_nothing() {
     let mut counts = sites::Counts::default();
     for seed in LARGE_SEEDS {
-        counts.merge(&must(campaign::large(seed)).counts);
+        counts.merge(&must(campaign::sized(seed, Size::Large)).counts);
     }
     for site in [
         Site::ManyRows,
@@ -116,6 +121,18 @@ fn what_is_larger_than_any_page_breaks_nothing() {
         Site::ShipInParts,
         Site::D1Away,
     ] {
+        assert!(counts.of(site) > 0, "never met: {}", site.what());
+    }
+}
+
+/// Forty days, under every law and fault: the simulator draws them rarely.
+#[test]
+fn what_takes_days_breaks_nothing() {
+    let mut counts = sites::Counts::default();
+    for seed in LONG_SEEDS {
+        counts.merge(&must(campaign::sized(seed, Size::Long)).counts);
+    }
+    for site in [Site::D1Away, Site::Expired, Site::Dropped, Site::Erased] {
         assert!(counts.of(site) > 0, "never met: {}", site.what());
     }
 }

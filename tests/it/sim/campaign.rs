@@ -70,9 +70,9 @@ pub fn attempt(seed: u64) -> Result<Ran, Failure> {
     })
 }
 
-/// Runs one seed as a large one.
-pub fn large(seed: u64) -> Result<Ran, Failure> {
-    catch(seed, |tell| scene::run_of(seed, Size::Large, tell))
+/// Runs one seed in this size.
+pub fn sized(seed: u64, size: Size) -> Result<Ran, Failure> {
+    catch(seed, |tell| scene::run_of(seed, size, tell))
 }
 
 fn catch(seed: u64, run: impl FnOnce(&dyn Fn(&Chance)) -> Ran) -> Result<Ran, Failure> {

@@ -17,6 +17,8 @@ struct Inner {
     state: Cell<u64>,
     calm: Cell<bool>,
     away: Cell<bool>,
+    /// What waits of people and machines are multiplied by.
+    pace: Cell<u64>,
     /// Per 100,000.
     rates: RefCell<BTreeMap<Site, u64>>,
     counts: RefCell<Counts>,
@@ -33,6 +35,7 @@ impl Chance {
             state: Cell::new(seed ^ 0x5851_f42d_4c95_7f2d),
             calm: Cell::new(false),
             away: Cell::new(false),
+            pace: Cell::new(1),
             rates: RefCell::default(),
             counts: RefCell::default(),
             trace: RefCell::default(),
@@ -58,6 +61,21 @@ impl Chance {
     /// A number of this range.
     pub fn within(&self, from: u64, to: u64) -> u64 {
         from + self.below(to - from + 1)
+    }
+
+    /// Everybody takes so many times as long from now on.
+    pub fn take_time(&self, pace: u64) {
+        self.0.pace.set(pace);
+    }
+
+    /// A wait of this range, in ms, where nobody hurries.
+    pub fn pause(&self, from: u64, to: u64) -> u64 {
+        self.within(from, to) * self.0.pace.get()
+    }
+
+    /// The run has no such fault.
+    pub fn forbid(&self, site: Site) {
+        self.0.rates.borrow_mut().remove(&site);
     }
 
     /// A place in a list of so many.

@@ -259,7 +259,7 @@ fn crash_at_effects(world: &World, chance: &Chance) {
                     }
                 }
             }
-            sim.sleep(chance.within(20, 1_500)).await;
+            sim.sleep(chance.pause(20, 1_500)).await;
         }
         world.plan.crash_no_more();
     });
@@ -271,7 +271,7 @@ pub fn operate(world: &World, chance: &Chance, objects: &[Object]) {
     let sim = world.sim.clone();
     sim.clone().spawn(Life::OUTSIDE, async move {
         while !chance.is_calm() {
-            sim.sleep(chance.within(200, 4_000)).await;
+            sim.sleep(chance.pause(200, 4_000)).await;
             let object = objects[chance.place(objects.len())].clone();
             if chance.comes(Site::ClockAhead) {
                 object.clock().set_ahead(JUMP_MS);
@@ -348,16 +348,18 @@ pub fn sweep(
 ) {
     let poke = Rc::new(poke);
     let (due, sim, there) = (Rc::clone(&poke), world.sim.clone(), world.clone());
+    // Over days each hour is often enough.
+    let between = chance.pause(MINUTE_MS, MINUTE_MS).min(60 * MINUTE_MS);
     world.sim.spawn(Life::OUTSIDE, async move {
         loop {
-            sim.sleep(MINUTE_MS).await;
+            sim.sleep(between).await;
             there.sweep().iter().for_each(|run_id| due(run_id));
         }
     });
     let (chance, sim) = (chance.clone(), world.sim.clone());
     world.sim.spawn(Life::OUTSIDE, async move {
         while !chance.is_calm() {
-            sim.sleep(chance.within(1_000, 10_000)).await;
+            sim.sleep(chance.pause(1_000, 10_000)).await;
             let known = known();
             if !known.is_empty() && chance.comes(Site::StaleSweep) {
                 known.iter().for_each(|run_id| poke(run_id));

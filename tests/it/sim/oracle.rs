@@ -20,6 +20,8 @@ use steadfast::wire::line;
 use steadfast::wire::view::ViewKind;
 
 const ALL: u32 = 100_000;
+/// What has changed is looked at within so long, in ms.
+const LOOK_MS: i64 = 600_000;
 /// D1 is looked at no less often, in changes: each is a whole ship.
 const D1_STRIDE: u64 = 4;
 /// Bytes of one read of a follower: a page of full commits.
@@ -79,6 +81,7 @@ impl Seen {
 #[derive(Default)]
 struct View {
     changes: u64,
+    looked_at: i64,
     turn_count: u64,
     runs: BTreeMap<String, Seen>,
 }
@@ -220,15 +223,17 @@ impl Oracle {
 
     fn look(&self, stride: u64) {
         let mut has_changed = false;
+        let now = self.0.world.sim.now();
         for (at, seat) in self.0.seats.iter().enumerate() {
             let changes = seat.object.changes();
-            if self.0.objects[at].borrow().changes + stride <= changes {
+            if self.0.objects[at].borrow().is_old(changes, stride, now) {
                 self.check_object(at, changes);
                 has_changed = true;
             }
         }
         let changes = self.0.world.d1.changes();
-        if self.0.durable.borrow().changes + stride.min(D1_STRIDE) <= changes {
+        let stride = stride.min(D1_STRIDE);
+        if self.0.durable.borrow().is_old(changes, stride, now) {
             self.check_d1(changes);
             has_changed = true;
         }
@@ -255,6 +260,7 @@ impl Oracle {
         let now = read(database, Section::Object, &seat.key);
         self.compare(seat, &mut view, now);
         view.changes = changes;
+        view.looked_at = self.0.world.sim.now();
         let (database, _) = seat.object.durable();
         let is_excused = self.0.chance.has(Site::AlarmLost) || seat.object.has_given_up();
         // Storage that is being copied from D1 is nothing before its session's row is there.
@@ -285,6 +291,7 @@ impl Oracle {
             view.runs.append(&mut part.runs);
         }
         view.changes = changes;
+        view.looked_at = self.0.world.sim.now();
     }
 
     /// What one store has now, beside what it had.
@@ -300,18 +307,27 @@ impl Oracle {
         );
         view.turn_count = turn_count;
         let before = std::mem::take(&mut view.runs);
-        for seen in now {
+        for mut seen in now {
             let run_id = seen.run.run_id.clone();
             if let Some(was) = before.get(&run_id) {
                 let is_same = was.run == seen.run && was.rows.len() == seen.rows.len();
                 if !is_same && !is_lost {
                     owed::check_went_on(&was.as_was(), &seen.as_was());
                     if was.is_here && !seen.is_here {
-                        owed::check_may_go(&self.0.world, &was.as_was(), seen.is_durable_only);
+                        owed::check_may_go(&self.0.world, &seen.run, seen.is_durable_only);
+                        self.0.chance.met(match seen.is_durable_only {
+                            true => Site::Expired,
+                            false => Site::Dropped,
+                        });
                     }
                 }
                 if !is_same {
                     self.check_run(seat, &seen);
+                }
+                if !seen.is_here && seen.lines.is_empty() {
+                    // They went; what they were is known.
+                    seen.lines.clone_from(&was.lines);
+                    seen.chain.clone_from(&was.chain);
                 }
             } else {
                 self.check_run(seat, &seen);
@@ -562,6 +578,12 @@ fn shown(view: ViewKind, next: u64, text: String) -> Option<String> {
 }
 
 impl View {
+    /// So much has changed since the last look, or anything long ago.
+    const fn is_old(&self, changes: u64, stride: u64, now: i64) -> bool {
+        let is_late = now >= self.looked_at + LOOK_MS;
+        self.changes + stride <= changes || is_late && self.changes != changes
+    }
+
     /// The runs of one session.
     fn of(&mut self, key: &str) -> BTreeMap<String, Seen> {
         let own = format!("{key}:");

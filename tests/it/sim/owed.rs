@@ -159,9 +159,9 @@ pub fn check_went_on(was: &Was<'_>, now: &Was<'_>) {
 
 /// A run's lines have gone from the store where they were read: its time was over, and where the other
 /// store is the one that has them now, it has all.
-pub fn check_may_go(world: &World, was: &Was<'_>, is_in_d1: bool) {
-    let at = &was.run.run_id;
-    let finished = was.run.state.finished_at;
+pub fn check_may_go(world: &World, now: &Run, is_in_d1: bool) {
+    let at = &now.run_id;
+    let finished = now.state.finished_at;
     let finished = finished.unwrap_or_else(|| panic!("the lines of {at} went, which is open"));
     let age = world.sim.now() - finished;
     assert!(
@@ -175,10 +175,10 @@ pub fn check_may_go(world: &World, was: &Was<'_>, is_in_d1: bool) {
     let held = block_on(durable.run(at)).expect("D1 answers");
     let held = held.unwrap_or_else(|| panic!("the lines of {at} went, of which D1 knows nothing"));
     let lines = block_on(durable.log_end(at)).expect("D1 answers");
-    let has_all = held.log_home == LogHome::Expired || lines == was.lines.len() as u64;
+    let has_all = held.log_home == LogHome::Expired || lines == now.state.line_count;
     assert!(
         has_all && held.state.status.is_terminal(),
         "the lines of {at} went, of which D1 has {lines} of {}",
-        was.lines.len()
+        now.state.line_count
     );
 }

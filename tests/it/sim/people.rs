@@ -43,13 +43,15 @@ pub struct People {
 }
 
 /// What an accepted turn is to its user.
-struct Accepted {
-    run_id: String,
-    turn: u64,
+pub struct Accepted {
+    /// Its run.
+    pub run_id: String,
+    /// Its index.
+    pub turn: u64,
 }
 
 impl People {
-    async fn sleep(&self, ms: u64) {
+    pub async fn sleep(&self, ms: u64) {
         self.world.sim.sleep(ms).await;
     }
 
@@ -117,7 +119,7 @@ impl People {
         });
     }
 
-    async fn one_turn(&self, seat: usize, turn: &Turn) -> Accepted {
+    pub async fn one_turn(&self, seat: usize, turn: &Turn) -> Accepted {
         let accepted = self.submit(seat, turn).await;
         self.viewers(seat, &accepted);
         // A cancel that only a lost storage knew is lost with it.
@@ -127,7 +129,7 @@ impl People {
         match (turn.kind, turn.size) {
             (Kind::Errand, Size::Usual) => self.approver(seat, &accepted),
             (Kind::Errand, Size::Large) => self.crier(seat, &accepted),
-            _ => {}
+            (Kind::Errand, Size::Long) | (Kind::Sandbox | Kind::Chat | Kind::Own, _) => {}
         }
         self.read(seat, turn, &accepted).await;
         if self.chance.percent(15) {
@@ -137,7 +139,7 @@ impl People {
     }
 
     /// Deletes the session; sometimes uses it again, and deletes it once more.
-    async fn erase(&self, seat: usize, turns: &[Turn], mut known: Vec<Accepted>) {
+    pub async fn erase(&self, seat: usize, turns: &[Turn], mut known: Vec<Accepted>) {
         self.delete(seat).await;
         self.ask_erased(seat, &known).await;
         let again = turns.iter().find(|turn| turn.kind == Kind::Sandbox);
@@ -187,7 +189,7 @@ impl People {
     }
 
     /// Posts until the turn is accepted.
-    async fn submit(&self, seat: usize, turn: &Turn) -> Accepted {
+    pub async fn submit(&self, seat: usize, turn: &Turn) -> Accepted {
         loop {
             let era = self.oracle.era(seat);
             let client = self.post(seat, &turn.submit(), self.pace());
@@ -207,7 +209,7 @@ impl People {
                 Some(other) => panic!("{other:?} answers a submit"),
             }
             client.leave();
-            self.sleep(self.chance.within(50, 2_000)).await;
+            self.sleep(self.chance.pause(50, 2_000)).await;
         }
     }
 
@@ -277,7 +279,7 @@ impl People {
     }
 
     /// Reads a turn until its end was seen, however often that is cut.
-    async fn read(&self, seat: usize, turn: &Turn, accepted: &Accepted) {
+    pub async fn read(&self, seat: usize, turn: &Turn, accepted: &Accepted) {
         // A submit's own answer was only looked at: what follows is read from a cursor of our own.
         let mut have: u64 = 0;
         let mut from = -1;
@@ -322,7 +324,7 @@ impl People {
                 Some(other) => panic!("{other:?} answers a follow"),
             }
             from = self.cursor(have);
-            self.sleep(self.chance.within(20, 1_500)).await;
+            self.sleep(self.chance.pause(20, 1_500)).await;
         }
     }
 
@@ -470,7 +472,7 @@ impl People {
     }
 
     /// Cancels at some time; sometimes just as the turn ends.
-    fn canceller(&self, seat: usize, accepted: &Accepted, turn: &Turn) {
+    pub fn canceller(&self, seat: usize, accepted: &Accepted, turn: &Turn) {
         let this = self.clone();
         let (index, run_id) = (accepted.turn, accepted.run_id.clone());
         self.cancelled.borrow_mut().push(run_id);
@@ -507,7 +509,7 @@ impl People {
                     Some(other) => panic!("{other:?} answers a cancel"),
                     None => {}
                 }
-                this.sleep(this.chance.within(100, 2_000)).await;
+                this.sleep(this.chance.pause(100, 2_000)).await;
             }
         });
     }
@@ -547,7 +549,7 @@ impl People {
         }
     }
 
-    async fn emit(&self, seat: usize, index: u64, run_id: &str, key: &str, payload: &str) {
+    pub async fn emit(&self, seat: usize, index: u64, run_id: &str, key: &str, payload: &str) {
         let key_text = key;
         loop {
             let key = EventKey::parse(key_text).expect("it is one");
@@ -580,7 +582,7 @@ impl People {
                 Some(other) => panic!("{other:?} answers an event"),
                 None => {}
             }
-            self.sleep(self.chance.within(100, 2_000)).await;
+            self.sleep(self.chance.pause(100, 2_000)).await;
         }
     }
 
@@ -606,7 +608,7 @@ impl People {
                 Some(other @ Answer::Lines(_)) => panic!("{other:?} answers a delete"),
                 None => {}
             }
-            self.sleep(self.chance.within(100, 2_000)).await;
+            self.sleep(self.chance.pause(100, 2_000)).await;
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::chance::Chance;
 use super::faults;
+use super::long;
 use super::met;
 use super::oracle::{Oracle, Seat};
 use super::people::People;
@@ -51,8 +52,14 @@ pub struct Ran {
 const LARGE: u64 = 41;
 /// Which of them.
 const LARGE_AT: u64 = 7;
+/// Each of so many is a long one.
+const LONG: u64 = 83;
+/// Which of them.
+const LONG_AT: u64 = 11;
 /// How often a large store is looked at, in changes.
 const LARGE_STRIDE: u64 = 40;
+/// And what goes on for long.
+const LONG_STRIDE: u64 = 6;
 /// How long D1 is away in a large run at most, in ms.
 const AWAY_MS: u64 = 40_000;
 /// More than a turn of usual size has.
@@ -61,14 +68,15 @@ const MANY: (usize, usize, usize) = (96, 200, 100);
 /// Who sits where in a run.
 const PLACES: [(&str, &str); 3] = [("acme", "s"), ("other", "s"), ("acme", "t")];
 
-struct Scene {
-    world: World,
+/// A run under way.
+pub struct Scene {
+    pub(super) world: World,
     size: Size,
-    chance: Chance,
-    seats: Rc<Vec<Seat>>,
-    turns: Rc<RefCell<BTreeMap<String, Turn>>>,
+    pub(super) chance: Chance,
+    pub(super) seats: Rc<Vec<Seat>>,
+    pub(super) turns: Rc<RefCell<BTreeMap<String, Turn>>>,
     oracle: Oracle,
-    people: People,
+    pub(super) people: People,
 }
 
 /// Runs one seed. `tell` is given the run's dice before anything can fail.
@@ -78,8 +86,11 @@ pub fn run(seed: u64, tell: impl FnOnce(&Chance)) -> Ran {
 
 /// By the seed alone, so that the draws of all others are what they are without it.
 const fn size_of(seed: u64) -> Size {
-    match seed % LARGE {
-        LARGE_AT => Size::Large,
+    if seed % LARGE == LARGE_AT {
+        return Size::Large;
+    }
+    match seed % LONG {
+        LONG_AT => Size::Long,
         _ => Size::Usual,
     }
 }
@@ -91,8 +102,13 @@ pub fn run_of(seed: u64, size: Size, tell: impl FnOnce(&Chance)) -> Ran {
     tell(&chance);
     let mut scene = Scene::new(world, chance, size);
     scene.people();
-    scene.run_faults();
-    scene.run_calm();
+    match size {
+        Size::Usual | Size::Large => {
+            scene.run_faults();
+            scene.run_calm();
+        }
+        Size::Long => scene.run_long(),
+    }
     scene.check_rest();
     let mut trace = scene.chance.trace();
     trace.extend(
@@ -113,11 +129,14 @@ pub fn run_of(seed: u64, size: Size, tell: impl FnOnce(&Chance)) -> Ran {
 impl Scene {
     fn new(world: World, chance: Chance, size: Size) -> Self {
         faults::draw(&chance);
-        if chance.percent(6) {
+        if size == Size::Long {
+            long::forbid(&chance);
+        } else if chance.percent(6) {
             chance.allow(Site::StorageLost, 100, &[10_000]);
         }
         let count = match chance.has(Site::StorageLost) {
             true => 1,
+            false if size == Size::Long => PLACES.len(),
             false => 1 + chance.place(PLACES.len()),
         };
         let seat = |(tenant, session): &(&'static str, &'static str)| {
@@ -141,9 +160,11 @@ impl Scene {
             cancelled: Rc::default(),
             emitted: Rc::default(),
         };
-        if size == Size::Large {
-            oracle.look_each(LARGE_STRIDE);
-        }
+        oracle.look_each(match size {
+            Size::Usual => 1,
+            Size::Large => LARGE_STRIDE,
+            Size::Long => LONG_STRIDE,
+        });
         Scene {
             world,
             size,
@@ -173,6 +194,10 @@ impl Scene {
         faults::install(world, chance, &objects);
         met::audit(world, chance);
         faults::operate(world, chance, &objects);
+        if self.size == Size::Long {
+            self.live_long();
+            return self.sweep();
+        }
         let mut errands = 1;
         if self.size == Size::Large {
             errands = 0;
@@ -195,10 +220,15 @@ impl Scene {
             let deletes = chance.percent(8) && !chance.has(Site::StorageLost);
             self.people.user(seat, turns, deletes);
         }
+        self.sweep();
+    }
+
+    fn sweep(&self) {
         let seats = Rc::clone(&self.seats);
         let oracle = self.oracle.clone();
         let known = move || oracle.known_runs();
-        faults::sweep(world, chance, known, move |run_id| poke(&seats, run_id));
+        let poke = move |run_id: &str| poke(&seats, run_id);
+        faults::sweep(&self.world, &self.chance, known, poke);
     }
 
     fn draw(&self, name: &str, errands: &mut u32) -> Turn {
@@ -227,7 +257,10 @@ impl Scene {
     }
 
     fn run_for(&self, ms: u64) {
-        let until = self.world.sim.now().saturating_add_unsigned(ms);
+        self.run_until(self.world.sim.now().saturating_add_unsigned(ms));
+    }
+
+    pub(super) fn run_until(&self, until: i64) {
         let oracle = self.oracle.clone();
         self.world.sim.run_while(until, || {
             oracle.check();
@@ -249,10 +282,14 @@ impl Scene {
         self.run_until_done(until);
     }
 
-    fn run_calm(&self) {
+    pub(super) fn be_calm(&self) {
         self.chance.calm();
         self.world.d1.heal();
         self.world.upstream.heal();
+    }
+
+    fn run_calm(&self) {
+        self.be_calm();
         let until = self.world.sim.now().saturating_add_unsigned(LIVENESS_MS);
         self.run_until_done(until);
         assert_eq!(self.people.busy.get(), 0, "L1, L2: somebody waits for ever");

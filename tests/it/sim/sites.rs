@@ -101,6 +101,8 @@ sites! {
     ManySteps "met" "a task has more than 200 steps",
     ManyEvents "met" "a task has more than 100 events",
     ShipInParts "met" "a ship took as many steps or events as one takes",
+    Dropped "met" "an object has let lines go that D1 has",
+    Expired "met" "D1 has let lines go",
     LateCommitCollided "met" "a late commit met what came after it",
 }
 

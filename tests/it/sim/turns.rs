@@ -5,7 +5,10 @@
 
 use super::chance::Chance;
 use super::sites::Site;
-use crate::support::{ERRAND, SPELLER, Script, Trick, VAST, errand_answer, submit, vast_answer};
+use crate::support::{
+    ERRAND, PATIENT, SPELLER, Script, Trick, VAST, errand_answer, patient_answer, submit,
+    vast_answer,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use steadfast::wire::line;
@@ -44,6 +47,8 @@ pub enum Size {
     Usual,
     /// More lines, rows, steps and events than any page or part holds.
     Large,
+    /// It takes days.
+    Long,
 }
 
 /// One turn.
@@ -77,6 +82,9 @@ impl Turn {
         match kind {
             Kind::Own => turn.texts.push(turn.message()),
             Kind::Errand if size == Size::Large => turn.texts.extend([0, 1].map(vast_answer)),
+            Kind::Errand if size == Size::Long => {
+                turn.texts.extend([true, false].map(patient_answer));
+            }
             Kind::Errand => {
                 turn.texts.extend([true, false].map(errand_answer));
             }
@@ -87,13 +95,13 @@ impl Turn {
 
     fn write(&mut self, chance: &Chance) {
         let (count, paces) = match self.size {
-            Size::Usual => (chance.place(12), &[1, 20, 40, 300, 2_000][..]),
+            Size::Usual | Size::Long => (chance.place(12), &[1, 20, 40, 300, 2_000][..]),
             // A row each, where the window is shorter than the pace.
             Size::Large => (110 + chance.place(50), &[60, 120][..]),
         };
         // More than one ship takes.
         let padding = match self.size {
-            Size::Usual => 0,
+            Size::Usual | Size::Long => 0,
             Size::Large => chance.one_of(&[0, 9_000]),
         };
         let padding = "x".repeat(padding);
@@ -165,6 +173,7 @@ impl Turn {
         let words = match self.size {
             Size::Usual => "one two three",
             Size::Large => VAST,
+            Size::Long => PATIENT,
         };
         format!("turn-{}! {words}", self.name)
     }

@@ -41,6 +41,10 @@ const VAST_HALF: u32 = caps::SHIP_ROWS + 10;
 pub const VAST_EVENT: &str = "go";
 /// How long it waits for either, in ms.
 const VAST_WAITS_MS: [u64; 2] = [600_000, 30_000];
+/// What a message holds for which it waits for days, twice in a row.
+pub const PATIENT: &str = "patient";
+/// How long it waits for either, in ms.
+const PATIENT_WAITS_MS: [u64; 2] = [3 * caps::DAY_MS, 2 * caps::DAY_MS];
 /// How many.
 const CROWDED: u32 = caps::SHIP_ROWS + 20;
 
@@ -62,6 +66,9 @@ where
     }
     if input.ask().text().contains(VAST) {
         return vast(own, ctx).await;
+    }
+    if input.ask().text().contains(PATIENT) {
+        return patient(own, ctx).await;
     }
     let (began, id) = (ctx.now().await?, ctx.uuid().await?);
     ctx.tell("began", "errand.began", &json!({ "at": began, "id": id }))?;
@@ -122,11 +129,7 @@ async fn vast<C: DurableContext>(own: &Own, ctx: &C) -> Result<(), Error> {
     }
     let mut came = 0;
     for (key, wait_ms) in [VAST_EVENT, "never"].iter().zip(VAST_WAITS_MS) {
-        match ctx.await_event::<Value>(key, Some(wait_ms)).await {
-            Ok(_) => came += 1,
-            Err(Error::AwaitEventTimeout { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        came += u32::from(comes(ctx, key, wait_ms).await?);
     }
     for n in 0..VAST_HALF {
         act(own, ctx, &format!("late-{n}")).await?;
@@ -136,6 +139,31 @@ async fn vast<C: DurableContext>(own: &Own, ctx: &C) -> Result<(), Error> {
         "result",
         &json!({ "finalText": vast_answer(came) }),
     )
+}
+
+/// Waits for an event; whether it came in time.
+async fn comes<C: DurableContext>(ctx: &C, key: &str, wait_ms: u64) -> Result<bool, Error> {
+    match ctx.await_event::<Value>(key, Some(wait_ms)).await {
+        Ok(_) => Ok(true),
+        Err(Error::AwaitEventTimeout { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A step, days, a step, days, a step.
+async fn patient<C: DurableContext>(own: &Own, ctx: &C) -> Result<(), Error> {
+    act(own, ctx, "first").await?;
+    let came = comes(ctx, VAST_EVENT, PATIENT_WAITS_MS[0]).await?;
+    act(own, ctx, "second").await?;
+    comes(ctx, "never", PATIENT_WAITS_MS[1]).await?;
+    act(own, ctx, "third").await?;
+    let answer = json!({ "finalText": patient_answer(came) });
+    ctx.tell("result", "result", &answer)
+}
+
+/// What it answers behind its days.
+pub fn patient_answer(came: bool) -> String {
+    format!("three done, came: {came}")
 }
 
 /// What it answers to a message that has it do many steps, of whose two events so many came.

@@ -26,7 +26,8 @@ pub use chat::pieces as chat_pieces;
 pub use check::{ALONE, DIFFERS, Dump, assert_shipped, differences, dump, lines_of};
 pub use client::{Answer, Client, Pace};
 pub use errand::{
-    APPROVAL_MS, Act, CROWD, ERRAND, VAST, VAST_EVENT, answer as errand_answer, vast_answer,
+    APPROVAL_MS, Act, CROWD, ERRAND, PATIENT, VAST, VAST_EVENT, answer as errand_answer,
+    patient_answer, vast_answer,
 };
 pub use executor::Life;
 pub use object::{AlarmFate, Object};
