@@ -10,6 +10,8 @@ cd "$(dirname "$0")/.."
 first=$(date +%s)
 
 sh scripts/sim.sh "" "${RUNS:-10000}" "$first" ""
+# Large and long runs, of which the simulator draws few.
+SIM_SIZED=${SIZED:-100} cargo test --locked --test it -- --nocapture sim::what_
 sh scripts/mutants.sh ""
 # It exhausts each scene, in about ten minutes; its time is bounded in case one comes to no end.
 MODEL=deep timeout "${MODEL_SECONDS:-1800}" cargo test --locked --test it -- --nocapture model::

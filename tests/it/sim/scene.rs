@@ -53,7 +53,7 @@ const LARGE: u64 = 41;
 /// Which of them.
 const LARGE_AT: u64 = 7;
 /// Each of so many is a long one.
-const LONG: u64 = 83;
+const LONG: u64 = 251;
 /// Which of them.
 const LONG_AT: u64 = 11;
 /// How often a large store is looked at, in changes.
