@@ -10,6 +10,7 @@ mod chat;
 mod crash;
 mod model;
 mod mutants;
+mod persisted;
 mod run;
 mod session;
 mod sim;

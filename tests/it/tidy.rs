@@ -52,10 +52,12 @@ const VARIABLES: [&str; 21] = [
 ];
 
 /// One source file.
-struct Source {
+#[derive(Clone)]
+pub struct Source {
     /// From the repository's root, with `/`.
-    path: String,
-    text: String,
+    pub path: String,
+    /// All of it.
+    pub text: String,
 }
 
 fn read(path: &str) -> String {
@@ -64,7 +66,7 @@ fn read(path: &str) -> String {
 }
 
 /// All files of a folder with this ending, and of those within.
-fn files(folder: &str, ending: &str) -> Vec<Source> {
+pub fn files(folder: &str, ending: &str) -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
