@@ -8,6 +8,7 @@
 mod canonical;
 mod chat;
 mod crash;
+mod limits;
 mod model;
 mod mutants;
 mod persisted;

@@ -6,7 +6,7 @@
 //! Invariant: exceptions are lists in this file, an entry that is no longer needed fails, and so
 //! the lists only shrink.
 
-mod codes;
+pub mod codes;
 mod floors;
 mod panics;
 mod references;
@@ -60,7 +60,8 @@ pub struct Source {
     pub text: String,
 }
 
-fn read(path: &str) -> String {
+/// A file of this repository.
+pub fn read(path: &str) -> String {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(whole).unwrap_or_else(|error| panic!("{path}: {error}"))
 }

@@ -371,31 +371,30 @@ fn an_upstream_of_the_deployments_own_is_attached_behind_its_cursor() {
 
 #[test]
 fn an_answer_that_was_complete_is_saved_and_nobody_is_asked() {
-    let scene = Scene::open(2, "hooks");
-    let product = scene.world.own.product();
-    product.set(true, true);
-    scene.world.settle();
-    assert_eq!(scene.asked().len(), 0);
-    let saved: Vec<String> = product
-        .calls()
-        .into_iter()
-        .filter(|call| call.starts_with("persist") || call.starts_with("transform"))
-        .collect();
-    assert_eq!(saved, ["persist acme:s:0 Yes."]);
-    let (run, log, steps) = scene.run(0);
-    assert_eq!(run.state.status, Status::Completed);
-    let last = r#"{"seq":2,"type":"session.run.completed","data":{"sessionId":"s"}}"#;
-    assert_eq!((log.lines().count(), log.lines().last()), (3, Some(last)));
-    let [_, saving] = &steps[..] else {
-        panic!("{steps:?}")
-    };
-    // The try that the release before had under way is one that failed.
-    let failures: Vec<&str> = saving
-        .detail
-        .failures
-        .iter()
-        .map(|failure| failure.code.as_str())
-        .collect();
-    assert_eq!(failures, ["failed", "failed", "failed", "interrupted"]);
-    assert_eq!((saving.attempts, saving.status.as_str()), (5, "completed"));
+    for (transforms, scene) in [
+        (true, Scene::open(2, "hooks")),
+        (false, Scene::open(2, "saving")),
+    ] {
+        let product = scene.world.own.product();
+        product.set(transforms, true);
+        scene.world.settle();
+        assert_eq!(scene.asked().len(), 0, "the upstream has said all");
+        let calls = product.calls();
+        let is_heard =
+            |call: &&String| call.starts_with("persist") || call.starts_with("transform");
+        let heard: Vec<&String> = calls.iter().filter(is_heard).collect();
+        assert_eq!(heard, ["persist acme:s:0 Yes."]);
+        let (run, log, steps) = scene.run(0);
+        assert_eq!(run.state.status, Status::Completed);
+        let last = r#"{"seq":2,"type":"session.run.completed","data":{"sessionId":"s"}}"#;
+        assert_eq!((log.lines().count(), log.lines().last()), (3, Some(last)));
+        let [_, saving] = &steps[..] else {
+            panic!("{steps:?}")
+        };
+        // The try that the release before had under way is one that failed.
+        let failures = saving.detail.failures.iter();
+        let codes: Vec<&str> = failures.map(|failure| failure.code.as_str()).collect();
+        assert_eq!(codes, ["failed", "failed", "failed", "interrupted"]);
+        assert_eq!((saving.attempts, saving.status.as_str()), (5, "completed"));
+    }
 }

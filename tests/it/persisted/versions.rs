@@ -49,6 +49,7 @@ const KINDS: &[(u32, &[&str])] = &[
             "research",
             "retained",
             "running",
+            "saving",
             "unshipped",
             "untold",
         ],
