@@ -230,7 +230,7 @@ mod tests {
             r#"{{"{ABC}":{{"tenant":"a"}},"{}":{{"tenant":"b"}}}}"#,
             ABC.to_uppercase()
         );
-        let longest = "u".repeat(caps::USER_BYTES);
+        let longest = "u".repeat(200);
         let entry = |entry: &str| format!(r#"{{"{ABC}":{entry}}}"#);
         assert!(read_tokens(&entry(&format!(r#"{{"tenant":"a","user":"{longest}"}}"#))).is_ok());
         for bad in [

@@ -476,6 +476,11 @@ mod tests {
         }
         let newer: StepDetail = serde_json::from_str(r#"{"addedLater":1}"#).unwrap();
         assert_eq!(newer, StepDetail::default());
+        let least = r#"{"failures":[{"attempt":1,"code":"c","message":"m","at":3}]}"#;
+        let least: StepDetail = serde_json::from_str(least).unwrap();
+        let failure = &least.failures[0];
+        assert_eq!((failure.run_attempt, failure.author), (0, false));
+        assert_eq!(failure.retry_at, None);
     }
 
     #[test]

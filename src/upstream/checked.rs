@@ -145,8 +145,12 @@ mod tests {
 
     #[test]
     fn what_the_protocol_refuses_ends_the_stream() {
-        let long_id = "i".repeat(FRAME_ID_BYTES + 1);
-        let large = format!("\"{}\"", "x".repeat(FRAME_BYTES));
+        let long_id = "i".repeat(513);
+        let large = format!("\"{}\"", "x".repeat(1_048_575));
+        let largest = format!("\"{}\"", "x".repeat(1_048_574));
+        let fits = event(&"i".repeat(512), "note", Some(&largest));
+        let frames = checked(vec![Ok(Signal::Frame(fits.clone()))]);
+        assert_eq!(frames, [Ok(Signal::Frame(fits))]);
         for bad in [
             event("", "note", None),
             event("a b", "note", None),
@@ -181,8 +185,8 @@ mod tests {
             id: "9".into(),
             body: FrameBody::Completed,
         };
-        let long = "é".repeat(UPSTREAM_MESSAGE_BYTES);
-        let bounded = "é".repeat(UPSTREAM_MESSAGE_BYTES / 2);
+        let long = "é".repeat(2_048);
+        let bounded = "é".repeat(1_024);
         let more = event("10", "note", None);
         for (last, expected) in [
             (completed.clone(), completed),

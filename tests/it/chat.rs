@@ -14,7 +14,6 @@ use futures::stream::{self, LocalBoxStream, StreamExt, TryStreamExt};
 use std::cell::RefCell;
 use std::rc::Rc;
 use steadfast::api::Mode;
-use steadfast::caps;
 use steadfast::plain::{
     ChatHooks, ProduceError, Produced, SupervisedTurn, TurnRefused, handle_chat_turn,
     run_supervised_turn,
@@ -321,7 +320,7 @@ fn a_failed_save_is_tried_again_and_each_failure_is_a_record() {
 fn a_turn_that_cannot_be_saved_fails() {
     let world = scene();
     let product = Product::new(true, true);
-    for _ in 0..=caps::PERSIST_TRIES {
+    for _ in 0..13 {
         product.expect("persist", Does::Fails);
     }
     let reading = ask(&world.worker(), &product, Stay::ToTheEnd);
@@ -330,10 +329,7 @@ fn a_turn_that_cannot_be_saved_fails() {
         .iter()
         .filter(|name| *name == "persist")
         .count();
-    assert_eq!(
-        tries,
-        usize::try_from(caps::PERSIST_TRIES).expect("it is small")
-    );
+    assert_eq!(tries, 12);
     assert_eq!(error_code(&world).as_deref(), Some("persist_failed"));
     let kinds = lines_of(&reading.log());
     assert_eq!(kinds[kinds.len() - 2..], ["error", "session.run.failed"]);
@@ -349,7 +345,7 @@ fn a_turn_that_cannot_be_saved_fails() {
 fn a_cancel_ends_the_waiting_between_two_tries() {
     let world = scene();
     let product = Product::new(true, true);
-    for _ in 0..=caps::PERSIST_TRIES {
+    for _ in 0..13 {
         product.expect("persist", Does::Fails);
     }
     ask(&world.worker(), &product, Stay::ToTheEnd);
@@ -380,7 +376,7 @@ fn hooks_whose_failure_is_swallowed_change_nothing_and_are_heard_of() {
             assert_eq!(product.logged().len(), 1, "{hook} {does:?}");
             let took =
                 stored(&world).state.finished_at.expect("it is over") - stored(&world).created_at;
-            let most = i64::try_from(caps::HOOK_MS).expect("it is small") + 2_000;
+            let most = 12_000;
             assert!(took < most, "{hook} {does:?}: {took}");
             let heard = world
                 .log

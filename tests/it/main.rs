@@ -8,8 +8,10 @@
 mod canonical;
 mod chat;
 mod crash;
+mod limits;
 mod model;
 mod mutants;
+mod persisted;
 mod run;
 mod session;
 mod sim;

@@ -6,7 +6,7 @@
 //! Invariant: exceptions are lists in this file, an entry that is no longer needed fails, and so
 //! the lists only shrink.
 
-mod codes;
+pub mod codes;
 mod floors;
 mod panics;
 mod references;
@@ -52,19 +52,22 @@ const VARIABLES: [&str; 21] = [
 ];
 
 /// One source file.
-struct Source {
+#[derive(Clone)]
+pub struct Source {
     /// From the repository's root, with `/`.
-    path: String,
-    text: String,
+    pub path: String,
+    /// All of it.
+    pub text: String,
 }
 
-fn read(path: &str) -> String {
+/// A file of this repository.
+pub fn read(path: &str) -> String {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(whole).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// All files of a folder with this ending, and of those within.
-fn files(folder: &str, ending: &str) -> Vec<Source> {
+pub fn files(folder: &str, ending: &str) -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -4,7 +4,6 @@
 //! silence becomes, how often the upstream is asked, and when the turn is given up.
 
 use crate::support::{Behaviour, Object, Script, TENANT, World, assert_shipped, lines_of, submit};
-use steadfast::caps;
 use steadfast::store::{Run, Status};
 use steadfast::wire::request::Submit;
 
@@ -167,7 +166,6 @@ fn progress_restores_the_patience_with_cuts() {
     let cuts = vec![Behaviour::CutAfter(2); 11];
     let ended = sandbox(&cuts);
     assert_eq!(ended.log, Script::standard().log(TENANT, "s", 0));
-    assert!(cuts.len() as u64 > caps::UPSTREAM_ATTEMPTS.default);
     check(&ended, ("completed", 1, 12));
     let barren = vec![Behaviour::CutAfter(1); 8];
     check(&sandbox(&barren), ("upstream_unavailable", 1, 8));
@@ -185,16 +183,16 @@ fn silence_costs_nothing_but_time() {
         .iter()
         .map(|asked| asked.at)
         .collect();
-    let idle = i64::try_from(caps::UPSTREAM_IDLE_MS.default).expect("it is small");
     assert!(
-        at.windows(2).all(|pair| pair[1] - pair[0] >= idle),
+        at.windows(2)
+            .all(|pair| (120_000..120_100).contains(&(pair[1] - pair[0]))),
         "{at:?}"
     );
 }
 
 #[test]
 fn retry_after_is_waited_for_within_its_bound() {
-    for (asked_ms, waited_ms) in [(20_000, 20_000), (3_600_000, caps::RETRY_AFTER_MOST_MS)] {
+    for (asked_ms, waited_ms) in [(20_000, 20_000), (3_600_000, 60_000)] {
         let ended = sandbox(&[Behaviour::RetryAfter(asked_ms)]);
         check(&ended, ("completed", 1, 1));
         let waited = ended.world.upstream.asked()[0].at - ended.run.created_at;

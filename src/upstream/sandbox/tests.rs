@@ -3,7 +3,6 @@
 use super::super::scripted::{Scripted, all, ask, head};
 use super::super::{Checked, HttpRequest, Signal, Unreachable};
 use super::*;
-use crate::caps::{FRAME_BYTES, FRAME_ID_BYTES};
 use futures::executor::block_on;
 
 fn sandbox(http: &Scripted) -> Sandbox<Scripted> {
@@ -261,7 +260,7 @@ fn a_frame_without_a_usable_id_is_refused() {
     check(&format!("id:\n{usage}"), Err("a frame has no id"));
     let bad = "a frame's id must be visible ASCII of at most 512 bytes";
     check(&format!("id: a b\n{usage}"), Err(bad));
-    let longest = "i".repeat(FRAME_ID_BYTES);
+    let longest = "i".repeat(512);
     check(
         &format!("id: {longest}\n{usage}"),
         Ok((&longest, line("usage", None))),
@@ -316,7 +315,7 @@ fn a_key_that_stands_twice_is_refused() {
 
 #[test]
 fn a_frame_over_the_limit_is_refused() {
-    let filler = "x".repeat(FRAME_BYTES);
+    let filler = "x".repeat(1_048_576);
     check(
         &format!("id: 1\ndata: {{\"type\":\"usage\",\"data\":\"{filler}\"}}"),
         Err("an event is larger than 1048576 bytes"),

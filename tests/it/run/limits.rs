@@ -7,7 +7,6 @@ use super::{
 };
 use crate::support::{Fault, World};
 use futures::executor::block_on;
-use steadfast::caps;
 use steadfast::ports::Timer;
 use steadfast::run::manifest::Manifest;
 use steadfast::run::{
@@ -47,7 +46,7 @@ fn a_run_of_bad_input_is_not_stored() {
     assert_eq!(nan, "null", "which is why it is looked for before");
     let bad = Manifest::new("p", "t", "i", "d", &[("x", f64::NAN)].map(|pair| pair.1));
     assert!(bad.is_err());
-    let large = serde_json::json!({ "x": "y".repeat(caps::MANIFEST_BYTES) });
+    let large = serde_json::json!({ "x": "y".repeat(1_048_576) });
     let large = Manifest::new("p", "t", "i", "d", &large).expect("it is JSON");
     let ended = run(&world, RunOptions::new(RUN, large), async |_| Ok(()));
     assert_eq!(code(ended), "too_large");
@@ -58,8 +57,8 @@ fn a_run_of_bad_input_is_not_stored() {
 fn a_bad_call_is_refused_before_anything_of_it_is_stored() {
     let world = World::new(0);
     let ended = run(&world, options(), async |ctx| {
-        let large = "x".repeat(caps::EVENT_BODY_BYTES);
-        let fits = "x".repeat(caps::EVENT_BODY_BYTES - 2);
+        let large = "x".repeat(262_143);
+        let fits = "x".repeat(262_142);
         let mut codes = vec![
             code(ctx.emit_event("large", &large).await),
             code(ctx.emit_event("nan", &f64::NAN).await),
@@ -115,7 +114,7 @@ fn a_result_that_can_not_be_stored_is_the_steps_failure_and_not_tried_again() {
         let large = ctx
             .step(large, async |_| {
                 counted.next();
-                Ok("x".repeat(caps::STEP_RESULT_BYTES))
+                Ok("x".repeat(1_048_575))
             })
             .await;
         let nan = StepOptions::new("nan").retry(retry());
@@ -136,6 +135,21 @@ fn a_result_that_can_not_be_stored_is_the_steps_failure_and_not_tried_again() {
     let ended = run(&world, options(), body);
     assert_eq!(ended, completed(expected, RunMode::Replayed));
     assert_eq!(tries.next(), 3);
+}
+
+#[test]
+fn a_result_has_at_most_a_mebibyte() {
+    let world = World::new(0);
+    let ended = run(&world, options(), async |ctx| {
+        // With its quotes: as much as there may be, and a byte more.
+        let fits = ctx.step("fits", async |_| Ok("x".repeat(1_048_574))).await;
+        let beyond = ctx
+            .step("beyond", async |_| Ok("x".repeat(1_048_575)))
+            .await;
+        Ok((fits?.len(), code(beyond)))
+    });
+    let expected = (1_048_574, "step_result_too_large".to_owned());
+    assert_eq!(ended, completed(expected, RunMode::Fresh));
 }
 
 #[test]
@@ -415,7 +429,7 @@ fn a_cancel_in_the_store_reaches_a_running_step_and_the_first_reason_stands() {
 #[test]
 fn a_step_that_takes_its_worker_along_again_and_again_fails() {
     let world = World::new(0);
-    for life in 1..=caps::STEP_INTERRUPTIONS + 1 {
+    for life in 1..=11 {
         let (worker, outcome) = begin(&world, options(), async |ctx| {
             ctx.step("deadly", async |_| {
                 std::future::pending::<()>().await;
@@ -424,13 +438,13 @@ fn a_step_that_takes_its_worker_along_again_and_again_fails() {
             .await
         });
         world.run_for(1_000);
-        if life > caps::STEP_INTERRUPTIONS {
+        if life > 10 {
             assert_eq!(code(result(&outcome)), "step_interrupted");
         }
         worker.end();
         world.run_for(35_000);
     }
-    assert_eq!(steps(&world)[0].attempts, caps::STEP_INTERRUPTIONS);
+    assert_eq!(steps(&world)[0].attempts, 10);
     assert_eq!(stored(&world).state.status, Status::Failed);
 }
 
@@ -446,7 +460,7 @@ fn a_run_has_so_many_steps_and_no_more() {
             &store,
             options().timeout_ms(u64::MAX),
             async |ctx| {
-                for _ in 0..caps::RUN_STEPS {
+                for _ in 0..10_000 {
                     ctx.now().await?;
                 }
                 Ok(code(ctx.now().await))
@@ -468,7 +482,7 @@ fn ten_thousand_branches_take_their_time_in_proportion() {
     let outcome = worker.run(async move {
         let options = options().timeout_ms(u64::MAX);
         run_durable(&own.ports, &store, options, async |ctx| {
-            let branches = (0..caps::RUN_STEPS).map(|n| {
+            let branches = (0..10_000).map(|n| {
                 let ctx = ctx.clone();
                 async move { ctx.named_step(format!("b-{n}"), async |_| Ok(1_u32)).await }
             });

@@ -5,7 +5,6 @@
 use super::{Reading, Stay, Worker, World, input, lines_of};
 use futures::stream::{self, Iter};
 use std::vec::IntoIter;
-use steadfast::caps::{FRAME_BYTES, FRAME_ID_BYTES, UPSTREAM_MESSAGE_BYTES};
 use steadfast::plain::run_supervised_turn;
 use steadfast::turn::NoHooks;
 use steadfast::upstream::{Ask, Capabilities, Cut, Frame, FrameBody, Refusal, Signal, Upstream};
@@ -69,8 +68,8 @@ fn log_of(frames: Vec<Frame>) -> String {
 
 #[test]
 fn no_upstream_tells_what_the_protocol_refuses() {
-    let large = format!("\"{}\"", "x".repeat(FRAME_BYTES));
-    let long_id = "i".repeat(FRAME_ID_BYTES + 1);
+    let large = format!("\"{}\"", "x".repeat(1_048_576));
+    let long_id = "i".repeat(513);
     for bad in [
         event("2", "session.run.completed", "{}"),
         event("2", "heartbeat", "{}"),
@@ -115,7 +114,7 @@ fn what_it_says_becomes_a_line_as_the_protocol_has_it() {
             "session.run.completed"
         ]
     );
-    let message = "x".repeat(UPSTREAM_MESSAGE_BYTES);
+    let message = "x".repeat(2_048);
     let said = FrameBody::Failed {
         message: format!("{message}y"),
     };

@@ -272,6 +272,14 @@ impl Object {
         }
     }
 
+    /// Gives it the storage and the alarm that an earlier release left.
+    pub fn restore(&self, batch: Vec<Statement>, alarm: Option<i64>) {
+        self.0.storage.restore(batch, alarm);
+        if let Some(at) = alarm {
+            self.wait_for_alarm(at);
+        }
+    }
+
     /// Fires its alarm later than it was set for, as a platform may.
     pub fn delay_alarm(&self, at: i64) {
         self.set_alarm(at);

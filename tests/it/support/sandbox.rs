@@ -47,6 +47,8 @@ pub enum Behaviour {
 pub struct Asked {
     /// Unix ms.
     pub at: i64,
+    /// Where it was sent.
+    pub url: String,
     /// `X-Execution-ID`; empty where the wire knows none.
     pub execution_id: String,
     /// `Last-Event-ID`.
@@ -153,6 +155,19 @@ impl Upstream {
         self.0.asked.borrow().clone()
     }
 
+    /// Runs an execution that was started at `started_at`, by whoever asked then.
+    pub fn restore(&self, id: &str, input_hash: &str, started_at: i64) {
+        let execution = Execution {
+            started_at,
+            input_hash: input_hash.to_owned(),
+            script: self.script(""),
+            connections: Cell::new(0),
+            cancelled_at: Rc::default(),
+        };
+        let mut executions = self.0.executions.borrow_mut();
+        executions.insert(id.to_owned(), execution);
+    }
+
     /// The executions that were started, each once.
     pub fn started(&self) -> Vec<String> {
         self.0.executions.borrow().keys().cloned().collect()
@@ -217,6 +232,7 @@ fn header(request: &HttpRequest, name: &str) -> Option<String> {
 fn asked(now: i64, request: &HttpRequest) -> Asked {
     Asked {
         at: now,
+        url: request.url.clone(),
         execution_id: header(request, "x-execution-id").unwrap_or_default(),
         after: header(request, "last-event-id"),
         body: request.body.clone(),

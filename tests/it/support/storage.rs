@@ -146,6 +146,17 @@ impl Storage {
         self.touched.get()
     }
 
+    /// Holds what an earlier release left there, all of it durable.
+    pub(super) fn restore(&self, batch: Vec<Statement>, alarm: Option<i64>) {
+        let restored = block_on(self.database().apply(batch.clone()));
+        restored.expect("an earlier release stored it");
+        let entries = [Entry::Batch(batch), Entry::Alarm(alarm)];
+        self.written.borrow_mut().extend(entries);
+        self.alarm.set(alarm);
+        self.durable.set(self.end());
+        self.changed();
+    }
+
     fn changed(&self) {
         self.changes.set(self.changes.get() + 1);
     }

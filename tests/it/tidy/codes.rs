@@ -10,7 +10,7 @@ use steadfast::wire::code::{Code, Told};
 
 /// The cells of the rows of a section's tables, without the head and the line below it. A section goes from
 /// its heading to the next one.
-fn rows<'d>(document: &'d str, heading: &str) -> Vec<Vec<&'d str>> {
+pub fn rows<'d>(document: &'d str, heading: &str) -> Vec<Vec<&'d str>> {
     let mut lines = document.lines().skip_while(|line| *line != heading);
     assert!(lines.next().is_some(), "there is a section {heading}");
     let lines = lines.take_while(|line| !line.starts_with('#'));
@@ -30,7 +30,7 @@ fn rows<'d>(document: &'d str, heading: &str) -> Vec<Vec<&'d str>> {
 }
 
 /// What stands in backticks.
-fn quoted(text: &str) -> Vec<&str> {
+pub fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
