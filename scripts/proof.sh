@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 first=$(date +%s)
 
 sh scripts/sim.sh "" "${RUNS:-10000}" "$first" ""
-sh scripts/mutants.sh ""
+node scripts/mutants.mjs
 # It exhausts each scene, in about ten minutes; its time is bounded in case one comes to no end.
 MODEL=deep timeout "${MODEL_SECONDS:-1800}" cargo test --locked --test it -- --nocapture model::
 for example in custom-worker plain-worker; do sh scripts/build.sh example "$example" faults; done

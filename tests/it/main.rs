@@ -9,7 +9,6 @@ mod canonical;
 mod chat;
 mod crash;
 mod model;
-mod mutants;
 mod run;
 mod session;
 mod sim;
