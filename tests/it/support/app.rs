@@ -80,7 +80,7 @@ impl Own {
         if !self.sim.is_alive(self.life) {
             pending::<()>().await;
         }
-        let end = self.plan.meets(Effect::Act);
+        let end = self.plan.meets(Effect::Act, || step.to_owned());
         if end != Some(Moment::Before) {
             self.inner.acts.borrow_mut().push(Act {
                 step: step.to_owned(),
