@@ -79,8 +79,8 @@ export function run(command, args, { cwd, env, seconds, quiet = seconds, log, un
       // Processes that it left behind have its group.
       endAll();
       running = undefined;
-      file.end();
-      done({ how, code: code ?? signal, seconds: at ?? passed(), lines });
+      const outcome = { how, code: code ?? signal, seconds: at ?? passed(), lines };
+      file.end(() => done(outcome));
     });
   });
 }
