@@ -35,7 +35,7 @@ sim: ## Simulate: SEED= shows one run, RUNS= hunts from FIRST= on, for SECONDS= 
 	@exec sh scripts/sim.sh "$(SEED)" "$(RUNS)" "$(FIRST)" "$(SECONDS)"
 
 mutants: ## Break the code on purpose, each fault or those of MUTANT=, and see who notices
-	@. scripts/env.sh && exec node scripts/mutants.mjs $(MUTANT)
+	@. scripts/env.sh && exec node scripts/mutants.mjs "$(MUTANT)"
 
 proof: build ## The long tier: simulator, mutants, model, chaos and fuzzing, over an hour
 	@exec sh scripts/proof.sh

@@ -112,7 +112,7 @@ async function control(mutants) {
 
 const { mutants, faults } = load(candidates ?? join(ROOT, "mutants"));
 if (faults.length > 0) fail(faults.join("\n"));
-const names = process.argv.slice(2).filter(Boolean);
+const names = process.argv.slice(2).join(" ").split(" ").filter(Boolean);
 for (const name of names) {
   if (name !== NONE.name && !mutants.some((mutant) => mutant.name === name)) fail(`there is no mutant ${name}`);
 }

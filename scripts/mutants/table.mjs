@@ -5,7 +5,7 @@
 const FROM = "<!-- rows -->";
 const TO = "<!-- end of rows -->";
 const COLUMNS = ["Mutant", "Kind", "What it breaks", "Noticed by", "What was said", "How soon", "Luck"];
-/** The row of the code as it is. */
+/** The row of the code as it is, which a run of all begins with. */
 export const NONE = { name: "(none)", kind: "", what: "The code as it is." };
 const WIDEST_CELL = 120;
 
@@ -44,12 +44,11 @@ export function withRows(readme, rows, keep) {
 /** What the table lacks, and what it has too much, a sentence each. */
 export function tableFaults(mutants, readme) {
   const rows = rowsOf(readme);
-  const wanted = [NONE, ...mutants];
-  const lacking = wanted
+  const lacking = mutants
     .filter(({ name, kind, what }) => !rows.some((line) => line.startsWith(`| ${[name, kind, what].join(" | ")} | `)))
     .map(({ name }) => `mutants/README.md has no row of ${name}: make mutants MUTANT=${name}`);
   const spare = rows
-    .filter((line) => !wanted.some(({ name }) => name === nameOf(line)))
+    .filter((line) => ![NONE, ...mutants].some(({ name }) => name === nameOf(line)))
     .map((line) => `mutants/README.md has a row of ${nameOf(line)}, which is no mutant`);
   return [...lacking, ...spare];
 }
