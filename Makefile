@@ -34,8 +34,8 @@ test: ## Run everything: fmt, clippy, native tests, Worker tests in workerd
 sim: ## Simulate: SEED= shows one run, RUNS= hunts from FIRST= on, for SECONDS= at least
 	@exec sh scripts/sim.sh "$(SEED)" "$(RUNS)" "$(FIRST)" "$(SECONDS)"
 
-mutants: ## Break the code on purpose, each fault or MUTANT=, and see that it is found
-	@exec sh scripts/mutants.sh "$(MUTANT)"
+mutants: ## Break the code on purpose, each fault or those of MUTANT=, and see who notices
+	@. scripts/env.sh && exec node scripts/mutants.mjs "$(MUTANT)"
 
 proof: build ## The long tier: simulator, mutants, model, chaos and fuzzing, over an hour
 	@exec sh scripts/proof.sh

@@ -1,11 +1,14 @@
 // Looks through the files of this checkout for what must not be committed.
 //
 // Owns the rules about whole files; rules about Rust are tests. A file counts unless .gitignore,
-// which holds paths from the root and no patterns, leaves it out.
+// which holds paths from the root and no patterns, leaves it out. That each mutant still fits the code,
+// and has its row, is asked here, too: a change that moves the text it names is told of all at once.
 // Invariant: no committed file tells which registry, mirror or machine it was made with.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { filesOf, fit, load } from "./mutants/format.mjs";
+import { tableFaults } from "./mutants/table.mjs";
 
 const LINE_RULES = [
   {
@@ -56,6 +59,13 @@ function* faults(path) {
   }
 }
 
-const found = [...files(".")].flatMap((path) => [...faults(path)]);
+function mutantFaults() {
+  const { mutants, faults } = load("mutants");
+  const code = filesOf(".");
+  const unfit = mutants.flatMap((mutant) => fit(mutant, code).faults);
+  return [...faults, ...unfit, ...tableFaults(mutants, readFileSync("mutants/README.md", "utf8"))];
+}
+
+const found = [...files(".")].flatMap((path) => [...faults(path)]).concat(mutantFaults());
 for (const fault of found) console.error(fault);
 process.exit(found.length === 0 ? 0 : 1);

@@ -4,7 +4,8 @@
 #
 # Owns how targets are built and run; what they check stands in fuzz/src. libFuzzer drives both: a
 # stable compiler instruments for it as well, cargo-fuzz on a nightly one adds AddressSanitizer.
-# FUZZ_SEED and FUZZ_RUNS (executions a target beside its corpus) choose another short run.
+# FUZZ_SEED and FUZZ_RUNS (executions a target beside its corpus) choose another short run; FUZZ_LINTS are the
+# compiler's lints, of which a fault that was put in on purpose takes none.
 # Invariant: only `keep` writes to fuzz/corpus. A failing input is printed and stands in
 # target/fuzz/failures.
 
@@ -57,7 +58,7 @@ with_cargo_fuzz() {
 
 # Target $1, or all; with what cargo-fuzz gives the compiler, but for what only a nightly one knows.
 build() {
-    RUSTFLAGS="-D warnings --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    RUSTFLAGS="${FUZZ_LINTS--D warnings} --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table" \
         cargo build --quiet --locked --release --manifest-path fuzz/Cargo.toml --target "$HOST" --target-dir "$OUT/stable" \
         ${1:+--bin "$1"}

@@ -12,7 +12,7 @@ first=$(date +%s)
 sh scripts/sim.sh "" "${RUNS:-10000}" "$first" ""
 # Large and long runs, of which the simulator draws few.
 SIM_SIZED=${SIZED:-100} cargo test --locked --test it -- --nocapture sim::what_
-sh scripts/mutants.sh ""
+node scripts/mutants.mjs
 # It exhausts each scene, in about ten minutes; its time is bounded in case one comes to no end.
 MODEL=deep timeout "${MODEL_SECONDS:-1800}" cargo test --locked --test it -- --nocapture model::
 for example in custom-worker plain-worker; do sh scripts/build.sh example "$example" faults; done

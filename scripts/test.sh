@@ -48,6 +48,7 @@ phase "set-up" sh scripts/setup.sh "$SCOPE"
 . scripts/env.sh
 phase "fmt" cargo fmt --all --check
 phase "committed files" node scripts/check.mjs
+phase "scripts" node --test scripts/mutants/*.test.mjs
 phase "clippy, native" cargo clippy --locked --all-targets -- -D warnings
 if [ "$SCOPE" = check ]; then
     phase "native tests" cargo test --locked

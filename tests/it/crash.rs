@@ -11,13 +11,13 @@ mod split;
 mod task;
 
 use crate::support::{
-    Answer, Client, Crash, Effect, Moment, Object, Script, TENANT, World, assert_shipped, lines_of,
-    submit,
+    Answer, Client, Crash, Effect, Met, Moment, Object, Script, TENANT, World, assert_shipped,
+    lines_of, submit,
 };
 use std::collections::BTreeSet;
 use steadfast::api::Command;
 use steadfast::caps;
-use steadfast::store::Status;
+use steadfast::store::{Run, Status};
 use steadfast::wire::line;
 use steadfast::wire::request::Submit;
 
@@ -30,6 +30,32 @@ const BODY: &str =
 const RETURNS: usize = 8;
 /// Not a single life lasts this long in the tests; an alarm as far away is retention's.
 const FAR_MS: i64 = 29 * caps::DAY_MS as i64;
+
+/// Everything that a sandbox's turn does to its surroundings: a crash comes around each of them.
+const EFFECTS: [&str; 22] = [
+    "Chunk: a frame's begin",
+    "Chunk: a frame's rest",
+    "Chunk: error",
+    "Chunk: execution.started",
+    "Chunk: message.part.updated",
+    "Chunk: result",
+    "Chunk: status.changed",
+    "Chunk: tool.call",
+    "Chunk: tool.result",
+    "Chunk: usage",
+    "D1: read schema_info",
+    "D1: read sessions",
+    "D1: write schema, schema_info",
+    "D1: write sessions, runs, stream_log",
+    "D1: write sessions, runs, stream_log, messages, steps",
+    "Send: Post /agents/run/stream",
+    "Sync: own storage",
+    "Write: alarm",
+    "Write: schema, schema_info",
+    "Write: steps, messages, runs, stream_log",
+    "Write: stream_log",
+    "Write: unshipped",
+];
 
 /// What happens after the crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,15 +202,20 @@ fn busy_world(seed: u64) -> World {
 const BOTH: [Moment; 2] = [Moment::Before, Moment::After];
 
 /// Runs `scenario` with a crash at each effect, at each of `moments`, until it has fewer effects.
-/// A scenario says at which effect the crash came, if it did.
-fn at_every_effect(moments: &[Moment], mut scenario: impl FnMut(Crash) -> Option<Effect>) {
+/// A scenario says at which effect the crash came, if it did; the names of all are returned.
+fn at_every_effect(
+    moments: &[Moment],
+    mut scenario: impl FnMut(Crash) -> Option<Met>,
+) -> BTreeSet<String> {
     let mut met = BTreeSet::new();
+    let mut names = BTreeSet::new();
     for moment in moments.iter().copied() {
         for at in 1.. {
-            match scenario(Crash { at, moment }) {
-                Some(effect) => met.insert(effect),
-                None => break,
+            let Some(effect) = scenario(Crash { at, moment }) else {
+                break;
             };
+            met.insert(effect.effect);
+            names.insert(effect.name());
         }
     }
     let all = [
@@ -195,14 +226,15 @@ fn at_every_effect(moments: &[Moment], mut scenario: impl FnMut(Crash) -> Option
         Effect::Chunk,
     ];
     assert_eq!(met, all.into(), "a crash at each kind of effect");
+    names
 }
 
 /// A turn with a crash, and all that must hold after it.
-fn crashed_turn(seed: u64, crash: Crash, recovery: Recovery) -> Option<Effect> {
+fn crashed_turn(seed: u64, crash: Crash, recovery: Recovery) -> Option<Met> {
     recovered_turn(&busy_world(seed), crash, recovery)
 }
 
-fn recovered_turn(world: &World, crash: Crash, recovery: Recovery) -> Option<Effect> {
+fn recovered_turn(world: &World, crash: Crash, recovery: Recovery) -> Option<Met> {
     world.plan.crash(crash);
     let object = world.object(SESSION);
     let mut reader = Reader::submit(&object);
@@ -220,7 +252,12 @@ fn recovered_turn(world: &World, crash: Crash, recovery: Recovery) -> Option<Eff
 /// What happens behind an end.
 fn recover(world: &World, object: &Object, reader: &mut Reader, recovery: Recovery) {
     match recovery {
-        Recovery::Alarm => world.settle(),
+        Recovery::Alarm => {
+            world.settle();
+            let is_over = |run: &Run| run.state.status.is_terminal();
+            let runs = object.dump().runs;
+            assert!(runs.iter().all(|(run, ..)| is_over(run)), "no alarm came");
+        }
         Recovery::Client => reader.come_back(),
         Recovery::StorageLost => {
             object.lose_storage();
@@ -301,13 +338,15 @@ fn a_turn_without_a_crash_is_the_upstreams_transcript() {
             at: usize::MAX,
             moment: Moment::Before,
         };
-        assert_eq!(crashed_turn(seed, never, Recovery::Client), None);
+        assert!(crashed_turn(seed, never, Recovery::Client).is_none());
     }
 }
 
 #[test]
 fn the_alarm_alone_finishes_a_turn_that_ended_anywhere() {
-    at_every_effect(&BOTH, |crash| crashed_turn(0, crash, Recovery::Alarm));
+    let met = at_every_effect(&BOTH, |crash| crashed_turn(0, crash, Recovery::Alarm));
+    let met: Vec<&str> = met.iter().map(String::as_str).collect();
+    assert_eq!(met, EFFECTS);
 }
 
 #[test]

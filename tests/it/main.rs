@@ -10,7 +10,6 @@ mod chat;
 mod crash;
 mod limits;
 mod model;
-mod mutants;
 mod persisted;
 mod run;
 mod session;

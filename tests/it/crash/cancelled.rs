@@ -5,27 +5,38 @@
 
 use super::{BOTH, RUN, Reader, SESSION, at_every_effect, busy_world, check_at_rest};
 use crate::support::{
-    Client, Crash, Moment, Object, Script, TENANT, World, assert_shipped, lines_of,
+    Client, Effect, Moment, Named, Object, Script, TENANT, World, assert_shipped, lines_of,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
 use steadfast::api::Command;
 use steadfast::store::{MessageStatus, Status};
 
-/// The effects of the turn after which most of it is still to come.
-const EARLY: usize = 14;
+/// Most of the turn is still to come.
+const EARLY: Named = Named {
+    effect: Effect::Chunk,
+    of: "message.part.updated",
+    nth: 2,
+};
+
+/// The upstream was told of the cancel, and refused to hear it.
+const TOLD_IN_VAIN: Named = Named {
+    effect: Effect::Send,
+    of: "Post /agents/run/{id}/cancel",
+    nth: 2,
+};
 
 type Asked = Rc<RefCell<Option<Client>>>;
 
-/// Asks for the cancel when the `at`-th effect is about to happen.
-fn cancel_at(world: &World, object: &Object, at: usize) -> Asked {
+/// What asks for the cancel, and where its answer will be.
+fn cancel(object: &Object) -> (impl FnOnce() + 'static, Asked) {
     let asked = Asked::default();
     let (object, to) = (object.clone(), Rc::clone(&asked));
-    world.plan.hook(at, move || {
+    let ask = move || {
         let client = object.ask(Command::Cancel(0, Some("enough".to_owned())));
         to.replace(Some(client));
-    });
-    asked
+    };
+    (ask, asked)
 }
 
 /// What must hold once a turn is over that a cancel was asked for.
@@ -90,7 +101,8 @@ fn a_cancel_at_any_point_ends_the_turn_once() {
         let world = busy_world(0);
         let object = world.object(SESSION);
         let mut reader = Reader::submit(&object);
-        let asked = cancel_at(&world, &object, at);
+        let (ask, asked) = cancel(&object);
+        world.plan.hook(at, ask);
         reader.read_to_the_end(&world);
         if world.plan.hook_waits() {
             break;
@@ -110,11 +122,13 @@ fn an_accepted_cancel_outlives_its_object() {
         let world = busy_world(0);
         let object = world.object(SESSION);
         let mut reader = Reader::submit(&object);
-        let asked = cancel_at(&world, &object, EARLY);
+        let (ask, asked) = cancel(&object);
+        world.plan.hook_at(EARLY, ask);
         world.plan.crash(crash);
         world.run_to_crash();
         world.settle();
         reader.read_to_the_end(&world);
+        assert!(!world.plan.hook_waits(), "nobody asked for the cancel");
         check(&world, &object, &reader, asked.take().as_ref());
         world.plan.crashed()
     });
@@ -126,14 +140,13 @@ fn an_upstream_that_cannot_be_told_is_told_later() {
     let object = world.object(SESSION);
     let mut reader = Reader::submit(&object);
     world.upstream.answer_cancels([503, 500, 429, 503]);
-    let asked = cancel_at(&world, &object, EARLY);
-    world.plan.crash(Crash {
-        at: EARLY + 12,
-        moment: Moment::After,
-    });
+    let (ask, asked) = cancel(&object);
+    world.plan.hook_at(EARLY, ask);
+    world.plan.crash_at(TOLD_IN_VAIN, Moment::After);
     assert!(world.run_to_crash());
     world.settle();
     reader.read_to_the_end(&world);
+    assert!(!world.plan.hook_waits(), "nobody asked for the cancel");
     check(&world, &object, &reader, asked.take().as_ref());
     assert!(
         world.upstream.cancels().len() >= 5,

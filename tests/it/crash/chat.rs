@@ -3,7 +3,7 @@
 //! Owns the proof that every second prompt is announced by a line, and that there is a last one.
 
 use super::{BOTH, Reader, SESSION, at_every_effect, busy_world, check_at_rest, keyed};
-use crate::support::{Crash, Effect, Moment, Object, Script, World, lines_of};
+use crate::support::{Crash, Met, Moment, Object, Script, World, lines_of};
 use steadfast::caps::UPSTREAM_STARTS;
 use steadfast::store::Status;
 use steadfast::wire::request::Submit;
@@ -48,7 +48,7 @@ fn script() -> Script {
 }
 
 /// A turn whose object ends at each of `crashes`, counted from the one before.
-fn crashed_turn(crash: Crash, repeats: usize) -> Option<Effect> {
+fn crashed_turn(crash: Crash, repeats: usize) -> Option<Met> {
     let world = busy_world(0);
     world.upstream.play(script());
     let object = world.object(SESSION);

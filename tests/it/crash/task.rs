@@ -9,8 +9,8 @@ mod steered;
 
 use super::{BOTH, Reader, Recovery, SESSION, busy_world, check_at_rest};
 use crate::support::{
-    APPROVAL_MS, Act, Client, Crash, Dump, ERRAND, Effect, Moment, Object, World, errand_answer,
-    lines_of, submit,
+    APPROVAL_MS, Act, Client, Crash, Dump, ERRAND, Effect, Met, Moment, Object, World,
+    errand_answer, lines_of, submit,
 };
 use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
@@ -178,7 +178,7 @@ impl Before {
 }
 
 /// A turn with a crash, and all that must hold after it.
-fn crashed_turn(task: Task, approval: Approval, crash: Crash, how: Recovery) -> Option<Effect> {
+fn crashed_turn(task: Task, approval: Approval, crash: Crash, how: Recovery) -> Option<Met> {
     let mut scene = Scene::new(task);
     let (world, object) = (scene.world.clone(), scene.object.clone());
     let approver = match approval {
@@ -367,7 +367,7 @@ fn at_every_effect(task: Task, moments: &[Moment], ways: [Recovery; 2]) {
             let how = ways[turn / 4 % 2];
             match crashed_turn(task, approval, Crash { at, moment }, how) {
                 Some(effect) => {
-                    met.insert(effect);
+                    met.insert(effect.effect);
                     misses = 0;
                 }
                 None => misses += 1,

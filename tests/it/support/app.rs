@@ -83,7 +83,7 @@ impl Own {
         }
         let key = scope.idempotency_key.clone();
         self.inner.keys.borrow_mut().push((step.to_owned(), key));
-        let end = self.plan.meets(Effect::Act);
+        let end = self.plan.meets(Effect::Act, || step.to_owned());
         if end != Some(Moment::Before) {
             self.inner.acts.borrow_mut().push(Act {
                 step: step.to_owned(),

@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod errand;
 mod executor;
+mod names;
 mod object;
 mod plain;
 mod plan;
@@ -34,7 +35,7 @@ pub use object::{AlarmFate, Object};
 pub use plain::{
     Does, PlainStore, Product, Reading, SECRET, Stay, caller, everything, input, text_of,
 };
-pub use plan::{Crash, Effect, Moment};
+pub use plan::{Crash, Effect, Met, Moment, Named};
 pub use platform::SimPorts;
 pub use sandbox::{Asked, Behaviour};
 pub use script::{Script, Trick};

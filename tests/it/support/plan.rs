@@ -1,9 +1,11 @@
-//! What is to go wrong, and when: effects are counted, and one of them is the last.
+//! What is to go wrong, and when: effects are counted and named, and one of them is the last.
 //!
-//! Owns the count of a world's effects. Invariant: the same run counts the same effects, so that
-//! "the k-th" names one of them until a run has fewer.
+//! Owns the count of a world's effects and their names. Invariant: the same run counts the same effects, so
+//! that "the k-th" names one of them until a run has fewer; whoever wants a certain one names it by what it
+//! does, for an effect that is added elsewhere moves every number behind it.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 
 /// What an object does to its surroundings.
@@ -23,6 +25,10 @@ pub enum Effect {
     Act,
 }
 
+impl Effect {
+    const KINDS: usize = Effect::Act as usize + 1;
+}
+
 /// When a life ends, seen from an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -30,6 +36,15 @@ pub enum Moment {
     Before,
     /// The effect happens, its answer is never seen.
     After,
+}
+
+impl Moment {
+    const fn word(self) -> &'static str {
+        match self {
+            Moment::Before => "before",
+            Moment::After => "behind",
+        }
+    }
 }
 
 /// A life's planned end.
@@ -41,7 +56,72 @@ pub struct Crash {
     pub moment: Moment,
 }
 
+/// One effect, by what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Named {
+    /// Its kind.
+    pub effect: Effect,
+    /// What its name begins with.
+    pub of: &'static str,
+    /// Which of those, from 1.
+    pub nth: usize,
+}
+
+/// An effect that was met.
+#[derive(Clone, Debug)]
+pub struct Met {
+    /// Its kind.
+    pub effect: Effect,
+    /// What it does: `write runs, stream_log`, `Post /agents/run/stream`, `message.part.updated`.
+    pub of: String,
+    /// How many of its kind came before.
+    pub before: usize,
+    /// Of all effects, from 1.
+    pub at: usize,
+}
+
+impl Met {
+    /// Its kind and what it does, which stay when another effect is added.
+    pub fn name(&self) -> String {
+        format!("{:?}: {}", self.effect, self.of)
+    }
+}
+
+impl fmt::Display for Met {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Met { before, at, .. } = self;
+        write!(
+            to,
+            "{} ({before} of its kind before, effect {at})",
+            self.name()
+        )
+    }
+}
+
 type Hook = Box<dyn FnOnce()>;
+
+/// Which effect a plan waits for.
+#[derive(Clone, Copy)]
+enum Due {
+    Kth(usize),
+    /// Counted down.
+    Named(Named),
+}
+
+impl Due {
+    /// Whether it is this one.
+    fn comes(&mut self, met: &dyn Fn() -> Met, at: usize, effect: Effect) -> bool {
+        match self {
+            Due::Kth(kth) => *kth == at,
+            Due::Named(named) if named.effect == effect => {
+                let is_it = met().of.starts_with(named.of);
+                named.nth -= usize::from(is_it);
+                is_it && named.nth == 0
+            }
+            Due::Named(_) => false,
+        }
+    }
+}
 
 /// The plan of one world. Clones share it.
 #[derive(Clone, Default)]
@@ -50,20 +130,28 @@ pub struct Plan(Rc<Inner>);
 #[derive(Default)]
 struct Inner {
     count: Cell<usize>,
-    crash: Cell<Option<Crash>>,
-    hook: RefCell<Option<(usize, Hook)>>,
-    crashed: Cell<Option<Effect>>,
+    of_kind: [Cell<usize>; Effect::KINDS],
+    crash: Cell<Option<(Due, Moment)>>,
+    hook: RefCell<Option<(Due, Hook)>>,
+    crashed: RefCell<Option<Met>>,
+    /// Where crashes and hooks came, in words.
+    told: RefCell<Vec<String>>,
 }
 
 impl Plan {
     /// Ends the life that does the effect `crash` names.
     pub fn crash(&self, crash: Crash) {
-        self.0.crash.set(Some(crash));
+        self.0.crash.set(Some((Due::Kth(crash.at), crash.moment)));
+    }
+
+    /// Ends the life that does this effect, counted from here.
+    pub fn crash_at(&self, named: Named, moment: Moment) {
+        self.0.crash.set(Some((Due::Named(named), moment)));
     }
 
     /// Plans one more crash, counted from here.
     pub fn crash_again(&self, crash: Crash) {
-        self.0.crashed.set(None);
+        self.0.crashed.replace(None);
         self.crash(Crash {
             at: self.0.count.get() + crash.at,
             ..crash
@@ -77,7 +165,13 @@ impl Plan {
 
     /// Calls `hook` when the `at`-th effect is about to happen.
     pub fn hook(&self, at: usize, hook: impl FnOnce() + 'static) {
-        self.0.hook.replace(Some((at, Box::new(hook))));
+        self.0.hook.replace(Some((Due::Kth(at), Box::new(hook))));
+    }
+
+    /// Calls `hook` when this effect is about to happen.
+    pub fn hook_at(&self, named: Named, hook: impl FnOnce() + 'static) {
+        let planned = (Due::Named(named), Box::new(hook) as Hook);
+        self.0.hook.replace(Some(planned));
     }
 
     /// Whether the hook is still to be called: the run had fewer effects.
@@ -91,26 +185,49 @@ impl Plan {
     }
 
     /// The effect at which the planned crash came.
-    pub fn crashed(&self) -> Option<Effect> {
-        self.0.crashed.get()
+    pub fn crashed(&self) -> Option<Met> {
+        self.0.crashed.borrow().clone()
     }
 
-    /// Counts an effect; the moment at which its life ends, if it does.
-    pub(super) fn meets(&self, effect: Effect) -> Option<Moment> {
-        let count = self.0.count.get() + 1;
-        self.0.count.set(count);
-        let due = self
-            .0
-            .hook
-            .borrow()
-            .as_ref()
-            .is_some_and(|(at, _)| *at == count);
-        if due && let Some((_, hook)) = self.0.hook.take() {
+    /// Says where crashes and hooks came, for whoever reads of a test that failed.
+    pub(super) fn tell(&self) {
+        for told in self.0.told.take() {
+            eprintln!("{told}");
+        }
+    }
+
+    /// Counts an effect, and names it when that is asked for; the moment at which its life ends, if it does.
+    pub(super) fn meets(&self, effect: Effect, of: impl Fn() -> String) -> Option<Moment> {
+        let inner = &self.0;
+        let (at, before) = (inner.count.get() + 1, &inner.of_kind[effect as usize]);
+        let met = || Met {
+            effect,
+            of: of(),
+            before: before.get(),
+            at,
+        };
+        inner.count.set(at);
+        let is_hooked = match &mut *inner.hook.borrow_mut() {
+            Some((due, _)) => due.comes(&met, at, effect),
+            None => false,
+        };
+        if is_hooked && let Some((_, hook)) = inner.hook.take() {
+            let told = format!("the hook came before {}", met());
+            inner.told.borrow_mut().push(told);
             hook();
         }
-        let crash = self.0.crash.get().filter(|crash| crash.at == count)?;
-        self.0.crash.set(None);
-        self.0.crashed.set(Some(effect));
-        Some(crash.moment)
+        let crash = inner.crash.take();
+        let end = crash.and_then(|(mut due, moment)| {
+            let comes = due.comes(&met, at, effect);
+            inner.crash.set((!comes).then_some((due, moment)));
+            comes.then_some(moment)
+        });
+        if let Some(moment) = end {
+            let told = format!("the crash came {} {}", moment.word(), met());
+            inner.told.borrow_mut().push(told);
+            inner.crashed.replace(Some(met()));
+        }
+        before.set(before.get() + 1);
+        end
     }
 }

@@ -146,7 +146,7 @@ impl Platform for SimPlatform {
 
     async fn set_alarm(&self, at: i64) -> Result<(), DriverError> {
         // An alarm is kept with the object's storage, and commits with its other writes.
-        self.object.begin_write().await;
+        self.object.begin_write(|| "alarm".to_owned()).await;
         self.alarm.set(at);
         Ok(())
     }

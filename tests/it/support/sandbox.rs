@@ -6,6 +6,7 @@
 
 use super::chat;
 use super::executor::{Life, Sim, Sleep};
+use super::names::{kind_of, sent};
 use super::plan::{Effect, Moment, Plan};
 use super::script::{Script, Trick};
 use futures::Stream;
@@ -364,7 +365,7 @@ impl Http for Wire {
         if self.sim.is_doomed(self.life) {
             pending::<()>().await;
         }
-        let end = self.plan.meets(Effect::Send);
+        let end = self.plan.meets(Effect::Send, || sent(&request));
         if end == Some(Moment::Before) {
             self.sim.kill(self.life);
             pending::<()>().await;
@@ -455,7 +456,8 @@ impl Stream for Body {
             }
         }
         this.sleep = None;
-        if this.wire.plan.meets(Effect::Chunk).is_some() {
+        let end = this.wire.plan.meets(Effect::Chunk, || kind_of(piece));
+        if end.is_some() {
             sim.kill(life);
             return Poll::Pending;
         }

@@ -5,6 +5,7 @@
 //! caller has ended.
 
 use super::executor::{Life, Sim};
+use super::names::{called, tables};
 use super::plan::{Effect, Moment, Plan};
 use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
@@ -20,7 +21,7 @@ const SYNC_MS: u64 = 2;
 /// Half of a round trip to D1.
 const D1_HALF_MS: u64 = 10;
 
-fn writes(batch: &[Statement]) -> bool {
+pub(super) fn writes(batch: &[Statement]) -> bool {
     batch
         .iter()
         .any(|statement| !statement.sql.trim_start().starts_with("SELECT"))
@@ -280,12 +281,12 @@ impl ObjectDriver {
 
     /// Counts a write as an effect unless it belongs to a group that was counted. The life may end
     /// here, before the group or, with all of it stored, behind this poll.
-    pub(super) async fn begin_write(&self) {
+    pub(super) async fn begin_write(&self, of: impl Fn() -> String) {
         self.touch().await;
         if self.group.replace(self.sim.polls()) == self.sim.polls() {
             return;
         }
-        match self.plan.meets(Effect::Write) {
+        match self.plan.meets(Effect::Write, of) {
             None => {}
             Some(Moment::After) => self.sim.doom(self.life),
             Some(Moment::Before) => {
@@ -300,7 +301,7 @@ impl Driver for ObjectDriver {
     async fn apply(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, DriverError> {
         let writes = writes(&batch);
         if writes {
-            self.begin_write().await;
+            self.begin_write(|| tables(&batch)).await;
         } else {
             self.touch().await;
         }
@@ -330,7 +331,11 @@ impl Driver for ObjectDriver {
         self.touch().await;
         // An end half-way takes back what was written just now.
         self.sim.sleep(SYNC_MS / 2).await;
-        if self.plan.meets(Effect::Sync).is_some() {
+        if self
+            .plan
+            .meets(Effect::Sync, || "own storage".to_owned())
+            .is_some()
+        {
             self.sim.kill(self.life);
             pending::<()>().await;
         }
@@ -555,7 +560,7 @@ impl Driver for D1Driver {
         if let Some(gate) = &self.gate {
             gate.confirmed().await;
         }
-        let end = self.plan.meets(Effect::D1);
+        let end = self.plan.meets(Effect::D1, || called(&batch));
         if end == Some(Moment::Before) {
             sim.kill(self.life);
             pending::<()>().await;

@@ -131,6 +131,15 @@ impl World {
     }
 }
 
+impl Drop for World {
+    /// A test that fails says which effect its crash came at.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.plan.tell();
+        }
+    }
+}
+
 /// A submit of this message as the session's next turn.
 pub fn submit(message: &str) -> Submit {
     Submit {

@@ -6,7 +6,7 @@
 
 use super::{Approver, BOTH, RUN, Scene, Task, approval_of, check_lines};
 use crate::crash::{Reader, SESSION, busy_world, check_at_rest};
-use crate::support::{Client, Crash, Effect, Object, World, submit};
+use crate::support::{Client, Crash, Met, Object, World, submit};
 use std::cell::RefCell;
 use std::rc::Rc;
 use steadfast::api::Command;
@@ -87,7 +87,7 @@ struct Suspended {
 }
 
 /// Suspends a turn, asks, and crashes; `None` when there was no such effect.
-fn suspended(crash: Crash, ask: fn(&Object) -> Client) -> (Suspended, Option<Effect>) {
+fn suspended(crash: Crash, ask: fn(&Object) -> Client) -> (Suspended, Option<Met>) {
     let world = busy_world(0);
     world.set("UPSTREAM", "sandbox,task:research");
     let object = world.object(SESSION);
