@@ -13,12 +13,13 @@ use super::chance::Chance;
 use super::faults;
 use super::met;
 use super::sites::Site;
-use crate::support::World;
+use crate::support::{Fault, World};
 use laws::Laws;
 use people::{Machine, Watched};
 use product::Told;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use steadfast::store::Statement;
 use terms::Terms;
 
 const RUN: &str = "acme:s:0";
@@ -53,8 +54,12 @@ pub fn run(seed: u64, tell: impl FnOnce(&Chance)) -> Ran {
     met::audit(&world, &chance);
     let terms = Terms::draw(seed, &chance);
     chance.note(|| format!("{terms:?}"));
+    if terms.sluggish {
+        let dice = chance.clone();
+        world.d1.fail(move |batch| renewal(&dice, batch));
+    }
     let told: Rc<Told> = Rc::default();
-    let laws = Laws::new(&world, terms, Rc::clone(&told));
+    let laws = Laws::new(&world, &chance, terms, Rc::clone(&told));
     let sent = laws.clone();
     world.d1.watch(move |life, batch| sent.sent(life, batch));
     let prompted = laws.clone();
@@ -90,6 +95,22 @@ pub fn run(seed: u64, tell: impl FnOnce(&Chance)) -> Ran {
     scene.finish()
 }
 
+/// What becomes of a call of a D1 that is slow with renewals: most are answered late, some never.
+fn renewal(chance: &Chance, batch: &[Statement]) -> Option<Fault> {
+    let renews = batch
+        .iter()
+        .any(|one| one.sql.contains("SET lease_until = ?4"));
+    if !renews || !chance.percent(75) {
+        return faults::d1(chance);
+    }
+    let (site, fault) = match chance.percent(70) {
+        true => (Site::D1Late, Fault::Late(chance.within(8_000, 20_000))),
+        false => (Site::D1Hangs, Fault::Hangs),
+    };
+    chance.met(site);
+    Some(fault)
+}
+
 impl Scene {
     fn run_for(&self, ms: u64, goes_on: impl Fn() -> bool) {
         let until = self.world.sim.now().saturating_add_unsigned(ms);
@@ -120,7 +141,7 @@ impl Scene {
         let mut trace = self.chance.trace();
         trace.push(format!("{:?}\n{}", self.laws.run(), self.laws.log()));
         Ran {
-            counts,
+            counts: self.chance.counts(),
             states: self.laws.states(),
             turns: 1,
             trace,

@@ -93,6 +93,9 @@ sites! {
     ResumedAtTail "met" "a client resumed at the end of what there was",
     ResumedBehindEnd "met" "a client came back behind a turn's end",
     LateCommitCollided "met" "a late commit met what came after it",
+    LargePlain "met" "a plain turn had more lines and rows than three pages",
+    OtherTerms "met" "a plain turn was taken over by another deployment",
+    LateRenewal "met" "a lease had less than a third left: its renewals were late or lost",
 }
 
 /// How often each happened.

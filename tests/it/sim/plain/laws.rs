@@ -7,6 +7,8 @@ use super::people::Watched;
 use super::product::Told;
 use super::terms::{Answer, Deployment, Terms, transformed};
 use super::{RUN, SKEW_MS};
+use crate::sim::chance::Chance;
+use crate::sim::sites::Site;
 use crate::support::{Life, Script, SimPorts, TENANT, World, lines_of};
 use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
@@ -23,6 +25,11 @@ const ARMED_MS: i64 = 30_000;
 /// How long behind its time a turn may still ask its upstream: it looks at its time before it asks, and then
 /// stores what it has.
 const LATE_MS: u64 = 60_000;
+/// A third of a lease, by which it is renewed.
+const THIRD_MS: i64 = 10_000;
+/// Three pages of a follower, and the lines that a large turn has at least.
+const MANY_ROWS: usize = 96;
+const MANY_LINES: usize = 1_000;
 /// Rows of any turn.
 const ALL: u32 = 10_000;
 
@@ -53,11 +60,12 @@ pub struct Laws(Rc<Inner>);
 
 struct Inner {
     world: World,
+    chance: Chance,
     terms: Terms,
     told: Rc<Told>,
     durable: SqlStore<NativeSqlite>,
     seen: RefCell<Seen>,
-    clocks: RefCell<BTreeMap<Life, SimPorts>>,
+    machines: RefCell<BTreeMap<Life, (SimPorts, &'static Deployment)>>,
     prompts: Cell<usize>,
     body: RefCell<Option<String>>,
 }
@@ -76,22 +84,24 @@ fn execution_id(attempt: usize) -> String {
 
 impl Laws {
     /// Of a turn of which nothing was seen yet.
-    pub fn new(world: &World, terms: Terms, told: Rc<Told>) -> Self {
+    pub fn new(world: &World, chance: &Chance, terms: Terms, told: Rc<Told>) -> Self {
         Laws(Rc::new(Inner {
             durable: SqlStore::new(world.d1.database(), Section::D1),
             world: world.clone(),
+            chance: chance.clone(),
             terms,
             told,
             seen: RefCell::default(),
-            clocks: RefCell::default(),
+            machines: RefCell::default(),
             prompts: Cell::new(0),
             body: RefCell::default(),
         }))
     }
 
-    /// Whose clock a life goes by.
-    pub fn knows(&self, life: Life, ports: SimPorts) {
-        self.0.clocks.borrow_mut().insert(life, ports);
+    /// Whose clock a life goes by, and what is deployed to it.
+    pub fn knows(&self, life: Life, ports: SimPorts, deployment: &'static Deployment) {
+        let mut machines = self.0.machines.borrow_mut();
+        machines.insert(life, (ports, deployment));
     }
 
     /// Lines that were seen in D1.
@@ -146,13 +156,21 @@ impl Laws {
         let seen = self.0.seen.borrow();
         let until = seen.leases.get(&epoch).copied();
         let until = until.expect("who commits has taken a lease");
-        let clocks = self.0.clocks.borrow();
-        let now = clocks.get(&life).expect("it is a machine").now_ms();
+        let machines = self.0.machines.borrow();
+        let (ports, deployment) = machines.get(&life).expect("it is a machine");
+        let now = ports.now_ms();
         assert!(
             now < until,
             "I5: a commit of epoch {epoch} was sent {} ms behind its lease",
             now - until
         );
+        if until - now < THIRD_MS {
+            self.0.chance.met(Site::LateRenewal);
+        }
+        let run = seen.run.as_ref().expect("who commits has a run");
+        if Deployment::of(&run.upstream).model != deployment.model {
+            self.0.chance.met(Site::OtherTerms);
+        }
     }
 
     /// A prompt is bought: by an attempt that is stored, in the turn's time, with the body of the first one.
@@ -541,6 +559,10 @@ impl Laws {
 
     /// What must be so at the end of all. `is_clean`: nothing befell a machine or D1.
     pub fn finish(&self, is_clean: bool, was_redirected: bool) {
+        let (rows, lines) = (self.rows().len(), self.log().lines().count());
+        if rows > MANY_ROWS && lines > MANY_LINES {
+            self.0.chance.met(Site::LargePlain);
+        }
         let run = self.run().expect("it was accepted");
         let accepted = Deployment::of(&run.upstream);
         lines_of(&self.log());

@@ -53,11 +53,10 @@ impl Scene {
     /// A machine that has just come to life.
     pub fn machine(&self) -> Machine {
         let worker = self.world.worker();
-        self.laws.knows(worker.life(), worker.ports.clone());
-        Machine {
-            worker,
-            deployment: &DEPLOYMENTS[self.chance.place(2)],
-        }
+        let deployment = &DEPLOYMENTS[self.chance.place(2)];
+        self.laws
+            .knows(worker.life(), worker.ports.clone(), deployment);
+        Machine { worker, deployment }
     }
 
     fn one(&self) -> Machine {

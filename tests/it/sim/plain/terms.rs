@@ -94,6 +94,8 @@ pub struct Terms {
     pub cancelled: bool,
     /// Its executions get lost.
     pub gone: bool,
+    /// D1 answers renewals of its lease late, or never.
+    pub sluggish: bool,
     pace_ms: u64,
     window_ms: u64,
 }
@@ -106,11 +108,12 @@ impl Terms {
         Terms {
             chat,
             large,
-            transforms: chance.percent(25),
+            transforms: chance.percent(25) && !large,
             persists: chance.percent(40),
             quiet: chance.percent(25),
-            cancelled: chance.percent(20),
+            cancelled: chance.percent(20) && !large,
             gone: !chat && chance.percent(30),
+            sluggish: chance.percent(25),
             pace_ms: match large {
                 true => 6,
                 false => chance.one_of(&[5, 40, 400, 4_000]),
