@@ -218,6 +218,7 @@ impl Scene {
         let refused = [500, 503, 429, 408].map(|status| self.chance.percent(50).then_some(status));
         let times = self.chance.one_of(&[0, 1, 3]);
         let statuses: Vec<u16> = refused.into_iter().flatten().cycle().take(times).collect();
+        self.laws.refuses(statuses.len());
         self.world.upstream.answer_cancels(statuses);
         let (scene, sim) = (Rc::clone(self), self.world.sim.clone());
         self.world.sim.spawn(Life::OUTSIDE, async move {
