@@ -8,7 +8,7 @@ use crate::caps;
 use crate::log::{Live, Stop};
 use crate::ops::{Event, Why};
 use crate::ports::Ports;
-use crate::run::{Acquired, LeaseTerms, keep};
+use crate::run::{Acquired, LeaseTerms, under_lease};
 use crate::store::{self, Store};
 use crate::turn::{Drain, Drained, Hooks, Told, tell};
 use crate::upstream::Upstream;
@@ -29,12 +29,18 @@ impl<P: Ports, S: Store + Clone> Task<P, S> {
     pub(super) async fn run<U: Upstream, H: Hooks>(self, drain: Drain<P, S, Rc<U>, H>) {
         let (live, upstream) = (Rc::clone(&drain.live), Rc::clone(&drain.upstream));
         let drained = {
-            let work = pin!(drain.run());
-            let lease = pin!(keep(&self.ports, &self.store, &self.acquired, self.terms));
-            let watch = pin!(self.watch(&live));
-            match select(work, select(lease, watch)).await {
-                Either::Left((drained, _)) => drained,
-                Either::Right((_, work)) => {
+            let (drain, watch) = (pin!(drain.run()), pin!(self.watch(&live)));
+            let work = pin!(async {
+                match select(drain, watch).await {
+                    Either::Left((drained, _)) => drained,
+                    // The watch never completes.
+                    Either::Right((_, drain)) => drain.await,
+                }
+            });
+            let (ports, store) = (&self.ports, &self.store);
+            match under_lease(ports, store, &self.acquired, self.terms, work).await {
+                Ok(drained) => drained,
+                Err(work) => {
                     live.stop(Stop::Replaced);
                     work.await
                 }

@@ -7,8 +7,11 @@
 use crate::caps;
 use crate::ports::Ports;
 use crate::store::{self, Fence, Held, Store};
-use futures::future::{Either, select};
+use futures::future::{Either, FutureExt, select};
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 
 /// How a lease is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +84,43 @@ pub async fn keep<P: Ports, S: Store + Clone>(
     acquired: &Acquired,
     terms: LeaseTerms,
 ) {
-    let mut until = acquired.until;
+    renew(ports, store, acquired, terms, &Cell::new(acquired.until)).await;
+}
+
+/// Does `work` under the lease that [`keep`] keeps, and gives it back unfinished once that is lost. The work
+/// stands still while its lease is over by its own clock, until the holder knows whether it still has it.
+pub(crate) async fn under_lease<P: Ports, S: Store + Clone, W: Future + Unpin>(
+    ports: &P,
+    store: &S,
+    acquired: &Acquired,
+    terms: LeaseTerms,
+    mut work: W,
+) -> Result<W::Output, W> {
+    let until = Cell::new(acquired.until);
+    let mut kept = pin!(renew(ports, store, acquired, terms, &until));
+    let worked = poll_fn(|cx| {
+        // Who stood still past its lease's end, and is woken by a frame, learns here that it is over.
+        if kept.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        if ports.now_ms() >= until.get() {
+            return Poll::Pending;
+        }
+        work.poll_unpin(cx).map(Some)
+    });
+    worked.await.ok_or(work)
+}
+
+/// `until` is when the lease ends as far as its holder knows, Unix ms.
+async fn renew<P: Ports, S: Store + Clone>(
+    ports: &P,
+    store: &S,
+    acquired: &Acquired,
+    terms: LeaseTerms,
+    until: &Cell<i64>,
+) {
     loop {
-        let left = u64::try_from(until.saturating_sub(ports.now_ms())).unwrap_or(0);
+        let left = u64::try_from(until.get().saturating_sub(ports.now_ms())).unwrap_or(0);
         ports.sleep(terms.renew_after_ms().min(left)).await;
         let held = Held {
             fence: acquired.fence,
@@ -91,7 +128,7 @@ pub async fn keep<P: Ports, S: Store + Clone>(
         };
         // Counted from before the call: a slow answer must not lengthen what the store holds.
         let renewed_until = terms.until(ports.now_ms());
-        let left = u64::try_from(until.saturating_sub(ports.now_ms())).unwrap_or(0);
+        let left = u64::try_from(until.get().saturating_sub(ports.now_ms())).unwrap_or(0);
         // One that finds its lease over asks once: nobody may have taken it. An answer that doesn't
         // come must not keep it going either.
         let lapse = pin!(ports.sleep(left.max(terms.renew_after_ms())));
@@ -100,8 +137,8 @@ pub async fn keep<P: Ports, S: Store + Clone>(
             return;
         };
         match renewed {
-            Ok(()) => until = renewed_until,
-            Err(failure) => match after_failure(&failure, ports.now_ms(), until) {
+            Ok(()) => until.set(renewed_until),
+            Err(failure) => match after_failure(&failure, ports.now_ms(), until.get()) {
                 Next::Lost => return,
                 Next::Retry => {}
             },

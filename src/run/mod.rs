@@ -41,6 +41,7 @@ pub use context::DurableContext;
 pub use drive::Waits;
 pub use durable::{run_durable, run_durable_in};
 pub use error::{Error, Place, StepError, Stop};
+pub(crate) use lease::under_lease;
 pub use lease::{Acquired, LeaseTerms, keep};
 pub use ops::{RunContext, event_payload};
 pub use options::{CancelToken, RunEnd, RunMode, RunOptions};

@@ -103,9 +103,10 @@ impl<P: Ports, S: Store + Clone, U: Upstream, H: Hooks> Drain<P, S, U, H> {
                     Err(failure) => Err(failure),
                 }
             });
-            match select(work, pin!(replaced(&live))).await {
-                Either::Left((drained, _)) => drained,
-                Either::Right(_) => Err(store::Error::Fenced),
+            // Who is replaced does not begin anything more in the very poll that says so.
+            match select(pin!(replaced(&live)), work).await {
+                Either::Left(_) => Err(store::Error::Fenced),
+                Either::Right((drained, _)) => drained,
             }
         };
         live.end();

@@ -1,5 +1,6 @@
 //! The durable runner, through its public functions, on stores of every kind and in virtual time.
 
+mod again;
 mod codes;
 mod crash;
 mod durability;

@@ -28,7 +28,7 @@ pub struct Owed {
     pub due: i64,
 }
 
-/// What an object has to do by its storage, that must be done soonest; nothing where it may rest for ever
+/// I11: what an object has to do by its storage, that must be done soonest; nothing where it may rest for ever
 /// or only retention is left.
 pub fn by(database: NativeSqlite, session_key: &str, world: &World) -> Option<Owed> {
     let now = world.sim.now();
@@ -153,7 +153,7 @@ pub fn check_went_on(was: &Was<'_>, now: &Was<'_>) {
     assert_eq!(
         accepted(before),
         accepted(after),
-        "{at} isn't what was accepted"
+        "I14: {at} isn't what was accepted"
     );
 }
 
@@ -162,23 +162,24 @@ pub fn check_went_on(was: &Was<'_>, now: &Was<'_>) {
 pub fn check_may_go(world: &World, now: &Run, is_in_d1: bool) {
     let at = &now.run_id;
     let finished = now.state.finished_at;
-    let finished = finished.unwrap_or_else(|| panic!("the lines of {at} went, which is open"));
+    let finished = finished.unwrap_or_else(|| panic!("I15: the lines of {at} went, which is open"));
     let age = world.sim.now() - finished;
     assert!(
         age >= KEPT_MS - JUMP_MS,
-        "the lines of {at} went after {age} ms"
+        "I15: the lines of {at} went after {age} ms"
     );
     if is_in_d1 {
         return;
     }
     let durable = world.durable();
     let held = block_on(durable.run(at)).expect("D1 answers");
-    let held = held.unwrap_or_else(|| panic!("the lines of {at} went, of which D1 knows nothing"));
+    let held =
+        held.unwrap_or_else(|| panic!("I15: the lines of {at} went, of which D1 knows nothing"));
     let lines = block_on(durable.log_end(at)).expect("D1 answers");
     let has_all = held.log_home == LogHome::Expired || lines == now.state.line_count;
     assert!(
         has_all && held.state.status.is_terminal(),
-        "the lines of {at} went, of which D1 has {lines} of {}",
+        "I15: the lines of {at} went, of which D1 has {lines} of {}",
         now.state.line_count
     );
 }

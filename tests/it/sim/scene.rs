@@ -351,9 +351,9 @@ impl Scene {
         let (mut steps, mut keys) = (BTreeMap::new(), BTreeMap::new());
         for (step, key) in self.world.own.keys() {
             let same = steps.entry(key.clone()).or_insert_with(|| step.clone());
-            assert_eq!(*same, step, "two steps share the key {key}");
+            assert_eq!(*same, step, "I17: two steps share the key {key}");
             let same = keys.entry(step.clone()).or_insert_with(|| key.clone());
-            assert_eq!(*same, key, "{step} has two keys");
+            assert_eq!(*same, key, "I17: {step} has two keys");
         }
     }
 
@@ -373,11 +373,14 @@ impl Scene {
             .map(|asked| asked.body.as_str())
             .collect();
         let at = &run.run_id;
-        assert!(bodies.len() <= 1, "{at} was asked otherwise: {bodies:?}");
+        assert!(
+            bodies.len() <= 1,
+            "I14: {at} was asked otherwise: {bodies:?}"
+        );
         let upstream: serde_json::Value = serde_json::from_str(&run.upstream).expect("it is JSON");
         for body in bodies {
             let body: serde_json::Value = serde_json::from_str(body).expect("a body is JSON");
-            assert_eq!(body["model"], upstream["model"], "{at}: {upstream}");
+            assert_eq!(body["model"], upstream["model"], "I14: {at}: {upstream}");
         }
     }
 
@@ -433,9 +436,9 @@ impl Scene {
         let is_old = |turn: u64| turn < session.first_turn;
         for dump in [&dump, &seat.object.dump()] {
             let old = dump.runs.iter().find(|(run, _, _)| is_old(run.turn_index));
-            assert_eq!(old, None, "{} was erased", seat.key);
+            assert_eq!(old, None, "I16: {} was erased", seat.key);
             let old = dump.messages.iter().find(|one| is_old(one.turn_index));
-            assert_eq!(old, None, "{} was erased", seat.key);
+            assert_eq!(old, None, "I16: {} was erased", seat.key);
         }
         if session.deleted_at.is_some() {
             return;

@@ -104,6 +104,9 @@ sites! {
     Dropped "met" "an object has let lines go that D1 has",
     Expired "met" "D1 has let lines go",
     LateCommitCollided "met" "a late commit met what came after it",
+    LargePlain "met" "a plain turn had more lines and rows than three pages",
+    OtherTerms "met" "a plain turn was taken over by another deployment",
+    LateRenewal "met" "a lease had less than a third left: its renewals were late or lost",
 }
 
 /// How often each happened.

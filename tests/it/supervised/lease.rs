@@ -5,9 +5,10 @@ use super::{
     everything, input, refusing, rows, stored, whole_log, writes,
 };
 use crate::support::{Behaviour, Fault, Script, TENANT, Worker, World};
+use futures::executor::block_on;
 use steadfast::caps;
 use steadfast::plain::{TurnTerms, resume_turn};
-use steadfast::store::{Statement, Status};
+use steadfast::store::{Statement, Status, Store};
 use steadfast::turn::NoHooks;
 
 fn renews(batch: &[Statement]) -> bool {
@@ -155,6 +156,75 @@ fn who_cannot_renew_stops_before_another_begins() {
     assert_completed(&world);
 }
 
+/// T11, T14: a lease that is over by its holder's own clock is no lease, though nobody may have taken it: while
+/// the holder asks once more, nothing of the turn is stored. Its renewals fail twice, and the third, at the
+/// lease's end, is answered late or never; or the holder stood still past that end.
+#[test]
+fn nothing_is_sent_behind_a_lease() {
+    for (last, frozen) in [
+        (Fault::Late(6_000), false),
+        (Fault::Hangs, false),
+        (Fault::Late(6_000), true),
+    ] {
+        let world = World::new(0);
+        world.upstream.play(Script {
+            frames: Script::standard().frames.repeat(40),
+            pace_ms: 300,
+            ..Script::standard()
+        });
+        let mut renewals = 0;
+        world.d1.fail(move |batch| {
+            if !renews(batch) {
+                return None;
+            }
+            renewals += 1;
+            match renewals {
+                1 | 2 if !frozen => Some(Fault::Refused),
+                1 if frozen => Some(last),
+                3 if !frozen => Some(last),
+                _ => None,
+            }
+        });
+        let (database, now) = (world.durable(), world.sim.clone());
+        world.d1.watch(move |_, batch| {
+            if appends(batch) {
+                let run = block_on(database.run(RUN)).expect("D1 answers");
+                let lease = run.and_then(|run| run.lease).expect("it is held");
+                let behind = now.now() - lease.until;
+                assert!(
+                    behind < 0,
+                    "{last:?} {frozen}: {behind} ms behind the lease"
+                );
+            }
+        });
+        let first = world.worker();
+        ask(&first, input());
+        world.run_for(5_000);
+        if frozen {
+            first.freeze();
+            world.run_for(caps::LEASE_MS + 5_000);
+            first.thaw();
+        }
+        world.run_for(45_000);
+        let run = stored(&world);
+        let is_kept = last != Fault::Hangs;
+        assert_eq!(run.state.status, Status::Running, "{last:?}");
+        assert_eq!(
+            run.lease.is_some_and(|lease| lease.until > world.sim.now()),
+            is_kept
+        );
+        ask(&world.worker(), input());
+        world.settle();
+        assert_eq!(stored(&world).state.status, Status::Completed);
+        assert_eq!(
+            stored(&world).epoch,
+            if is_kept { 1 } else { 2 },
+            "{last:?}"
+        );
+        assert_one_writer_at_a_time(&world);
+    }
+}
+
 /// T10, T12, T14: the origin's zombie appended an event after losing its lease, and ended its
 /// successor's run as failed.
 #[test]
@@ -239,13 +309,15 @@ fn a_lease_is_released_when_the_drain_cannot_begin() {
     assert_completed(&world);
 }
 
+fn appends(batch: &[Statement]) -> bool {
+    let sql = batch[0].sql;
+    sql.contains("INSERT INTO stream_log (run_id, first_seq")
+}
+
 /// The store refuses this many appends, one after another.
 fn refuse_appends(world: &World, mut left: u32) {
     world.d1.fail(move |batch| {
-        let appends = batch[0]
-            .sql
-            .contains("INSERT INTO stream_log (run_id, first_seq");
-        let fails = appends && left > 0;
+        let fails = appends(batch) && left > 0;
         left -= u32::from(fails);
         fails.then_some(Fault::Refused)
     });

@@ -152,6 +152,11 @@ impl Reading {
         self.0.cut.get()
     }
 
+    /// How many bytes came so far.
+    pub fn received(&self) -> usize {
+        self.0.bytes.borrow().len()
+    }
+
     /// The body as it came.
     pub fn body(&self) -> String {
         String::from_utf8(self.0.bytes.borrow().clone()).expect("a body is UTF-8")

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use steadfast::run::RunContext;
 use steadfast::ship::Timed;
 use steadfast::store::{Section, SqlStore, Store};
-use steadfast::upstream::Sandbox;
+use steadfast::upstream::{OpenAiChat, Sandbox};
 
 /// One life of a Worker.
 #[derive(Clone)]
@@ -77,14 +77,22 @@ impl Worker {
 
     /// The world's sandbox, as this life reaches it.
     pub fn sandbox(&self) -> Sandbox<Wire> {
+        Sandbox::new(self.wire(), "http://upstream.test", None)
+    }
+
+    /// The world's chat completions API, as this life reaches it.
+    pub fn chat(&self) -> OpenAiChat<Wire> {
+        OpenAiChat::new(self.wire(), "http://upstream.test", None)
+    }
+
+    fn wire(&self) -> Wire {
         let world = &self.world;
-        let wire = Wire::new(
+        Wire::new(
             world.sim.clone(),
             self.life,
             world.plan.clone(),
             world.upstream.clone(),
-        );
-        Sandbox::new(wire, "http://upstream.test", None)
+        )
     }
 
     /// Its life.
