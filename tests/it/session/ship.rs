@@ -172,6 +172,61 @@ fn a_part_of_a_finished_turn_in_d1_is_a_resume_point() {
     assert_shipped(&world, &object);
 }
 
+/// Runs until D1 has the `nth` part of a large turn that is over here; false when it has all of it before.
+fn reaches_part(world: &World, object: &Object, nth: usize) -> bool {
+    let expected = large().log(TENANT, "s", 0);
+    let (mut parts, mut seen) = (0, 0);
+    loop {
+        let before = world.d1.changes();
+        while world.d1.changes() == before {
+            world.run_for(1);
+        }
+        let Some((run, log, steps)) = world.dump(object).runs.pop() else {
+            continue;
+        };
+        if log.len() == expected.len() {
+            return false;
+        }
+        if log.len() > seen {
+            (parts, seen) = (parts + 1, log.len());
+            assert!(expected.starts_with(&log));
+            assert_eq!(run.state.status, Status::Running);
+            assert!(steps.iter().all(|step| step.status != "completed"));
+        }
+        if parts == nth {
+            return true;
+        }
+    }
+}
+
+#[test]
+fn no_part_of_a_finished_turn_in_d1_says_that_its_upstream_has_said_all() {
+    for (persists, nth) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
+        let (world, object) = scene();
+        world.own.product().set(false, persists);
+        world.upstream.play(large());
+        object.submit(submit("hello"));
+        world.run_for(100);
+        world.d1.fail(|_| Some(Fault::Refused));
+        world.run_for(2_000);
+        let before = object.dump();
+        assert_eq!(before.runs[0].0.state.status, Status::Completed);
+        world.d1.heal();
+        assert!(reaches_part(&world, &object, nth), "{nth} parts and an end");
+        object.lose_storage();
+        object.submit(super::at_index(0, "hello"));
+        world.settle();
+        assert_shipped(&world, &object);
+        let after = world.dump(&object);
+        let what = format!("persists: {persists}, part {nth}");
+        assert!(after.runs[0].1 == before.runs[0].1, "{what}");
+        assert!(
+            after.messages[1].content == before.messages[1].content,
+            "{what}"
+        );
+    }
+}
+
 #[test]
 fn a_new_life_loads_a_long_session_and_goes_on() {
     let (world, object) = scene();
