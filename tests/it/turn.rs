@@ -122,6 +122,7 @@ fn a_stream_that_cannot_be_resumed_is_asked_again_in_sight() {
         (&[] as &[Behaviour], ("completed", 1, 1)),
         (&[Status(429), Status(409)], ("completed", 1, 1)),
         (&[Status(503)], ("completed", 2, 1)),
+        (&[Status(408)], ("completed", 2, 1)),
         (&[HeadLost], ("completed", 2, 2)),
         (&[NoHead], ("completed", 2, 2)),
         (&[CutAfter(3)], ("completed", 2, 2)),
@@ -321,4 +322,36 @@ fn the_commit_window_groups_lines() {
         );
         assert_eq!(ended.log, Script::standard().log(TENANT, "s", 0));
     }
+}
+
+/// Each life begins a new attempt, whose lines come behind those of the attempts before.
+#[test]
+fn a_turns_size_is_bounded_over_all_its_attempts_and_lives() {
+    let most = 2_048;
+    let world = World::new(0);
+    world.set("TURN_MAX_BYTES", &most.to_string());
+    world.set("UPSTREAM_STARTS", "20");
+    world.upstream.behave([Behaviour::StallsAfter(5); 15]);
+    let object = world.object("s");
+    object.submit(Submit {
+        upstream: Some("openai-chat".to_owned()),
+        ..submit("hello")
+    });
+    let log_bytes = || object.dump().runs[0].1.len();
+    for _ in 0..15 {
+        world.run_for(5_000);
+        if !object.is_at_rest() {
+            object.end();
+        }
+    }
+    world.settle();
+    let run = world.dump(&object).runs[0].0.clone();
+    let code = run.state.last_error.map(|error| error.code);
+    assert_eq!(code.as_deref(), Some("turn_too_large"));
+    assert!(run.state.attempts.len() > 2, "one attempt alone is small");
+    assert!(
+        (most..most + 1_024).contains(&log_bytes()),
+        "{}",
+        log_bytes()
+    );
 }
