@@ -4,8 +4,9 @@
 //! storage up to the code's schema whoever wakes it. The history's window is `history`'s.
 
 use super::submit;
-use crate::support::{Behaviour, Object, Script, TENANT, World, assert_shipped};
+use crate::support::{Behaviour, ERRAND, Object, Script, TENANT, World, assert_shipped};
 use futures::executor::block_on;
+use std::collections::BTreeSet;
 use steadfast::api::{Command, Page};
 use steadfast::ids::EventKey;
 use steadfast::store::sqlite::NativeSqlite;
@@ -160,4 +161,114 @@ fn whoever_wakes_an_object_of_an_earlier_schema_brings_its_storage_up_to_date() 
             assert_shipped(&world, &object);
         }
     }
+}
+
+/// The same JSON, with one field more in each of its objects.
+fn with_a_field_more(json: &str) -> String {
+    fn add(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(members) => {
+                members.values_mut().for_each(add);
+                let later = serde_json::json!({ "of": [1, "a"] });
+                members.insert("addedLater".to_owned(), later);
+            }
+            serde_json::Value::Array(all) => all.iter_mut().for_each(add),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::from_str(json).expect("it is JSON");
+    add(&mut value);
+    value.to_string()
+}
+
+/// Columns of JSON that this code reads itself.
+const OWN_JSON: [(&str, &str); 9] = [
+    ("runs", "request"),
+    ("runs", "upstream"),
+    ("runs", "attempts"),
+    ("runs", "handle"),
+    ("runs", "outcome"),
+    ("runs", "last_error"),
+    ("runs", "cancel"),
+    ("runs", "upstream_cancel"),
+    ("steps", "detail"),
+];
+
+/// Rewrites what an object holds as a later release would have it: fields are only added.
+fn put_forward(database: &NativeSqlite) -> BTreeSet<&'static str> {
+    let mut rewritten = BTreeSet::new();
+    for (table, column) in OWN_JSON {
+        let known = format!("SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL");
+        for json in texts(database, &known) {
+            let newer = Value::Text(with_a_field_more(&json));
+            let update = format!("UPDATE {table} SET {column} = ?1 WHERE {column} = ?2");
+            apply(database, update, vec![newer, Value::Text(json)]);
+            rewritten.insert(column);
+        }
+    }
+    rewritten
+}
+
+/// A release that adds fields is taken back, or comes to some objects before others.
+#[test]
+fn what_a_newer_release_stored_is_read_and_ended_by_this_one() {
+    let world = World::new(0);
+    world.set("UPSTREAM", &format!("sandbox,task:{ERRAND}"));
+    let mut rewritten = BTreeSet::new();
+    let mut deploy = |object: &Object| {
+        object.end();
+        rewritten.extend(put_forward(&object.storage()));
+    };
+    // One that failed, one that runs, and one that waits.
+    let chat = world.object("chat");
+    world.upstream.play(Script {
+        fails: Some("out of luck"),
+        ..Script::short()
+    });
+    chat.submit(submit("hello"));
+    world.settle();
+    world.upstream.play(Script::standard());
+    world.upstream.behave([Behaviour::StallsAfter(5)]);
+    chat.submit(submit("again"));
+    let errand = world.object("errand");
+    errand.submit(Submit {
+        upstream: Some(format!("task:{ERRAND}")),
+        ..submit("hello")
+    });
+    world.run_for(5_000);
+    // And one that was cancelled, of which its upstream is still to be told.
+    let cancelled = world.object("cancelled");
+    cancelled.submit(submit("hello"));
+    world.upstream.answer_cancels([503; 4]);
+    world.run_for(200);
+    cancelled.ask(Command::Cancel(0, Some("enough".to_owned())));
+    world.run_for(100);
+    for object in [&chat, &errand, &cancelled] {
+        deploy(object);
+    }
+    let key = EventKey::parse(APPROVAL).expect("it is one");
+    errand.ask(Command::Emit(0, key, "true".to_owned()));
+    world.settle();
+    assert_eq!(
+        chat.dump().runs[1].1,
+        Script::standard().log(TENANT, "chat", 1)
+    );
+    assert_eq!(errand.dump().runs[0].0.state.status, Status::Completed);
+    assert_eq!(cancelled.dump().runs[0].0.upstream_cancel, None);
+    assert_eq!(
+        world.upstream.cancels().last().map(String::as_str),
+        Some("acme:cancelled:0")
+    );
+    for (object, turn) in [(&chat, 0), (&chat, 1), (&errand, 0), (&cancelled, 0)] {
+        let page = Page {
+            limit: 50,
+            cursor: None,
+        };
+        let asked = [Command::Turn(turn), Command::Steps(turn, page)];
+        let answers = asked.map(|command| object.ask(command));
+        world.run_for(1_000);
+        assert_eq!(answers.map(|client| client.brief()), ["200", "200"]);
+    }
+    let all: BTreeSet<&str> = OWN_JSON.iter().map(|(_, column)| *column).collect();
+    assert_eq!(rewritten, all, "each was met");
 }
