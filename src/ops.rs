@@ -282,4 +282,68 @@ mod tests {
             check(about, Why::Words("w"), &format!("{name}: w"));
         }
     }
+
+    #[test]
+    fn a_line_is_one_line_of_json_whatever_words_stand_in_it() {
+        for words in [
+            "\"",
+            "\\",
+            "a\nb",
+            "\r",
+            "\u{0}",
+            "\"}\n{\"run\":\"forged\"",
+            "é😀",
+        ] {
+            let named = Run {
+                run_id: words.into(),
+                ..run()
+            };
+            let failure = store::Error::Unavailable(DriverError {
+                message: words.into(),
+                unknown: true,
+                full: false,
+            });
+            for why in [
+                Why::Words(words),
+                Why::Restarted(words),
+                Why::NoUpstream(words),
+                Why::Store(&failure),
+            ] {
+                let (to, run_id) = (Status::Failed, words);
+                for event in [
+                    Event::Turn {
+                        run: &named,
+                        to,
+                        why,
+                    },
+                    Event::Hook {
+                        run_id,
+                        hook: "persist",
+                        words,
+                    },
+                    Event::Run { run_id, why },
+                    Event::Object {
+                        about: About::Run(words),
+                        why,
+                    },
+                    Event::Object {
+                        about: About::Session(words),
+                        why,
+                    },
+                    Event::Object {
+                        about: About::Store,
+                        why,
+                    },
+                ] {
+                    let line = event.to_string();
+                    let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+                    let told = read["why"].as_str().unwrap();
+                    assert!(
+                        !line.contains(['\n', '\r']) && told.contains(words),
+                        "{line}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -503,6 +503,32 @@ fn who_asks_is_known_on_paths_of_others_too() {
 }
 
 #[test]
+fn a_caller_has_the_deployments_project_on_every_path() {
+    for (project, key) in [(None, "dev:s1"), (Some("eu"), "eu:dev:s1")] {
+        let mut pairs = vec![("AUTH_MODE", "none")];
+        pairs.extend(project.map(|project| ("PROJECT", project)));
+        let config = config(&pairs);
+        let own = caller(&config, &request("GET /mine"), "s1").unwrap();
+        assert_eq!(own.session_key(), key);
+        for mut asked in [
+            request("GET /v1/sessions/s1"),
+            request("DELETE /v1/sessions/s1"),
+        ] {
+            let asked = block_on(ask(&config, &mut asked)).unwrap();
+            let Asked::Session(caller, _) = asked else {
+                panic!("{asked:?}");
+            };
+            assert_eq!(caller, own);
+        }
+        let asked = block_on(ask(&config, &mut request("GET /v1/runs"))).unwrap();
+        let Asked::Runs(runs) = asked else {
+            panic!("{asked:?}");
+        };
+        assert_eq!(runs.project, own.project);
+    }
+}
+
+#[test]
 fn a_submit_that_names_nothing_is_given_a_key() {
     let drawn = Cell::new(0);
     let draw = || {

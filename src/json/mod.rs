@@ -625,6 +625,19 @@ mod tests {
         }
 
         #[test]
+        fn keys_are_told_apart_to_the_last_half_of_an_emoji(keys in proptest::collection::btree_set(
+            proptest::collection::vec(0xd7f0_u16..=0xe00f, 0..4), 0..5)) {
+            let member = |key: &Vec<u16>| format!("{}:1", quote_units(key));
+            let all: Vec<String> = keys.iter().map(member).collect();
+            let raw = format!("{{{}}}", all.join(","));
+            prop_assert_eq!(members(&raw).unwrap().len(), keys.len());
+            if let Some(twice) = all.first() {
+                let raw = format!("{{{},{twice}}}", all.join(","));
+                prop_assert_eq!(members(&raw), Err(NotMembers::DuplicateKey));
+            }
+        }
+
+        #[test]
         fn units_survive_their_literal(units in any::<Vec<u16>>()) {
             let literal = quote_units(&units);
             prop_assert_eq!(compact(&literal), Some(literal.clone()));

@@ -120,8 +120,8 @@ impl Ended<'_> {
         let (content, status) = if whole.len() <= caps::MESSAGE_BYTES {
             (whole, self.message_status())
         } else {
-            // Six bytes is the longest a unit is written with, so this many always fit.
-            let fits = text.get(..caps::MESSAGE_BYTES / 6).unwrap_or(text);
+            // Six bytes is the longest a unit is written with, so this many always fit between the quotes.
+            let fits = text.get(..(caps::MESSAGE_BYTES - 2) / 6).unwrap_or(text);
             (json::quote_units(fits), MessageStatus::Partial)
         };
         Message {
@@ -156,4 +156,44 @@ pub(crate) fn own_step(state: &RunState, status: &str, created_at: i64, now: i64
 /// What a step that was not completed says of the turn's end.
 pub(crate) fn step_error(state: &RunState) -> String {
     format!(r#"{{"status":"{}"}}"#, state.status.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_complete_only_when_all_of_it_is_there() {
+        let code = FailureCode::from(Code::TurnTimeout);
+        let failed = Ended::Failed {
+            code: &code,
+            message: "late",
+        };
+        let cancelled = Ended::Cancelled { reason: None };
+        // Each unit of the text, and how many bytes it takes in JSON.
+        for (unit, bytes) in [(u16::from(b'x'), 1), (u16::from(b'"'), 2), (0xd83d, 6)] {
+            let fits = (caps::MESSAGE_BYTES - 2) / bytes;
+            for (units, is_whole) in [(0, true), (1, true), (fits, true), (fits + 1, false)] {
+                let text = vec![unit; units];
+                for (ended, whole) in [
+                    (Ended::Completed, MessageStatus::Complete),
+                    (failed, MessageStatus::Failed),
+                    (cancelled, MessageStatus::Partial),
+                ] {
+                    let message = ended.message(3, &text, 7);
+                    let kept = json::string_units(&message.content).unwrap();
+                    assert!(
+                        text.starts_with(&kept) && message.content.len() <= caps::MESSAGE_BYTES
+                    );
+                    assert_eq!(kept.len() == units, is_whole, "{units} of {bytes}");
+                    let expected = if is_whole {
+                        whole
+                    } else {
+                        MessageStatus::Partial
+                    };
+                    assert_eq!(message.status, expected, "{units} of {bytes}: {ended:?}");
+                }
+            }
+        }
+    }
 }

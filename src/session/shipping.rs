@@ -256,8 +256,14 @@ impl<P: Platform> Session<P> {
             .events_since(&run.run_id, known.rev, caps::SHIP_ROWS)
             .await?;
         let more_events = events.len() as u64 >= u64::from(caps::SHIP_ROWS);
-        // What came with the last rev comes with it: the ending's, when there is one.
-        steps.retain(|step| end >= log_end || step.rev < run.rev);
+        // What came with the last rev comes with it: the ending's, when there is one. That the upstream has said
+        // all comes before that where an answer is saved, and is true of all lines only.
+        let waits_for_lines = (end < log_end).then(|| {
+            let mut steps = steps.iter();
+            let said_all = steps.find(|step| step.index == 0 && step.completed_at.is_some());
+            said_all.map_or(run.rev, |step| step.rev.min(run.rev))
+        });
+        steps.retain(|step| waits_for_lines.is_none_or(|rev| step.rev < rev));
         let whole = end >= log_end && !more_events && more_steps.is_none();
         let messages = object.messages_since(&session.session_key, run.turn_index, known.rev);
         let mut messages = messages.await?;
@@ -278,6 +284,9 @@ impl<P: Platform> Session<P> {
         }
         if let Some(rev) = more_steps {
             shipped.rev = shipped.rev.min(rev);
+        }
+        if let Some(rev) = waits_for_lines {
+            shipped.rev = shipped.rev.min(rev.saturating_sub(1));
         }
         Ok(Shipment {
             session: session.clone(),

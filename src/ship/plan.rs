@@ -117,6 +117,7 @@ pub fn retry_ms(failures: u32, full: bool) -> u64 {
 mod tests {
     use super::*;
     use crate::store::{Attempt, LogHome, RunState};
+    use proptest::prelude::*;
 
     fn row(first_seq: u64, attempt: u32, lines: &str) -> LogRow {
         let count = lines.matches('\n').count();
@@ -195,6 +196,50 @@ mod tests {
             packed.iter().map(|row| row.count).collect::<Vec<_>>(),
             [1, 2]
         );
+    }
+
+    proptest! {
+        /// Rows of a log whose attempts only grow, and how many of its lines were shipped in whole rows.
+        #[test]
+        fn packed_rows_say_of_each_attempt_what_its_rows_said(
+            cut in proptest::collection::vec((1_u64..4, 0_u32..2, 0_usize..3), 1..12),
+            shipped in 0_usize..12,
+        ) {
+            let (mut rows, mut seq, mut attempt) = (Vec::new(), 0, 1);
+            for (count, more, large) in cut {
+                attempt += more;
+                let text = "x".repeat(large * caps::SHIP_BYTES / 4);
+                let lines: String = (0..count).map(|n| format!("{seq}.{n}{text}\n")).collect();
+                rows.push(row(seq, attempt, &lines));
+                seq += count;
+            }
+            let from_seq = rows.get(shipped).map_or(seq, |row| row.first_seq);
+            let told = |rows: &[LogRow]| -> Vec<(u32, String, Vec<String>, Option<String>)> {
+                let mut told: Vec<(u32, String, Vec<String>, Option<String>)> = Vec::new();
+                for row in rows {
+                    let ids: Vec<String> = serde_json::from_str(&row.frame_ids).unwrap();
+                    match told.last_mut().filter(|last| last.0 == row.attempt) {
+                        Some(last) => {
+                            last.1.push_str(&row.lines);
+                            last.2.extend(ids);
+                            last.3.clone_from(&row.cursor);
+                        }
+                        None => told.push((row.attempt, row.lines.clone(), ids, row.cursor.clone())),
+                    }
+                }
+                told
+            };
+            let left: Vec<LogRow> =
+                rows.iter().filter(|row| row.first_seq >= from_seq).cloned().collect();
+            let packed = pack(rows, from_seq);
+            prop_assert_eq!(told(&packed), told(&left));
+            let mut next = from_seq;
+            for row in &packed {
+                prop_assert_eq!((row.first_seq, row.lines.matches('\n').count() as u64), (next, row.count));
+                next = row.next_seq();
+            }
+            prop_assert_eq!(next, seq);
+        }
     }
 
     #[test]

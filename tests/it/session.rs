@@ -3,8 +3,10 @@
 //! Owns what a submit, a follow, a read and a steer are answered in each situation of PROTOCOL §2.
 //! The laws under crashes are `crash`.
 
+mod cancels;
 mod compared;
 mod delete;
+mod deploy;
 mod follow;
 mod history;
 mod hooks;
@@ -12,6 +14,7 @@ mod own;
 mod retention;
 mod ship;
 mod task;
+mod waits;
 
 use crate::support::{Answer, Client, Object, Script, TENANT, World, assert_shipped, submit};
 use steadfast::api::{Command, Page};

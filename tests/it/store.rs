@@ -5,6 +5,7 @@
 
 mod corrupt;
 mod differential;
+mod durable;
 mod erasure;
 mod migration;
 mod operations;

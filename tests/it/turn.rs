@@ -3,7 +3,10 @@
 //! Owns the budgets and endings of PROTOCOL §4.2 as a client sees them: what each refusal, cut and
 //! silence becomes, how often the upstream is asked, and when the turn is given up.
 
-use crate::support::{Behaviour, Object, Script, TENANT, World, assert_shipped, lines_of, submit};
+use crate::support::{
+    Behaviour, Fault, Object, Script, TENANT, World, assert_shipped, lines_of, submit,
+};
+use steadfast::api::Command;
 use steadfast::store::{Run, Status};
 use steadfast::wire::request::Submit;
 
@@ -121,6 +124,7 @@ fn a_stream_that_cannot_be_resumed_is_asked_again_in_sight() {
         (&[] as &[Behaviour], ("completed", 1, 1)),
         (&[Status(429), Status(409)], ("completed", 1, 1)),
         (&[Status(503)], ("completed", 2, 1)),
+        (&[Status(408)], ("completed", 2, 1)),
         (&[HeadLost], ("completed", 2, 2)),
         (&[NoHead], ("completed", 2, 2)),
         (&[CutAfter(3)], ("completed", 2, 2)),
@@ -274,35 +278,52 @@ fn deadlines_and_starts_are_not_restored_by_a_new_life() {
     assert!(run.epoch > 8, "it had many lives: {}", run.epoch);
 }
 
+/// Its storage is there, or it goes on from D1, which has both attempts by one ship.
 #[test]
 fn a_new_life_in_a_later_attempt_takes_nothing_from_the_one_before() {
-    let world = World::new(0);
-    // The second attempt's frames have the same ids, and it stalls behind fewer of them.
-    world.upstream.behave([
-        Behaviour::CutAfter(6),
-        Behaviour::Status(404),
-        Behaviour::StallsAfter(3),
-    ]);
-    let object = world.object("s");
-    object.submit(submit("hello"));
-    world.run_for(3_000);
-    object.end();
-    world.settle();
-    let dump = world.dump(&object);
-    let (run, log, _) = &dump.runs[0];
-    let attempts = ["acme:s:0", "acme:s:0:a2"];
-    assert_eq!(world.upstream.started(), attempts);
-    assert_eq!(world.upstream.asked().len(), 3);
-    assert_eq!(run.state.attempts.len(), 2);
-    let kinds = lines_of(log);
-    let whole = lines_of(&Script::standard().log(TENANT, "s", 0));
-    let restarted = kinds
-        .iter()
-        .position(|kind| kind == "session.run.restarted");
-    assert_eq!(restarted, Some(5), "{log}");
-    assert_eq!(kinds[..5], whole[..5]);
-    assert_eq!(kinds[6..], whole[1..]);
-    assert_eq!(dump.messages[1].content, Script::standard().message);
+    for lost in [false, true] {
+        let world = World::new(0);
+        // The second attempt's frames have the same ids, and it stalls behind fewer of them.
+        world.upstream.behave([
+            Behaviour::CutAfter(6),
+            Behaviour::Status(404),
+            Behaviour::StallsAfter(3),
+        ]);
+        // D1 has nothing until both have lines.
+        world.d1.fail(|batch| {
+            let mut all = batch.iter();
+            let ships = all.any(|one| one.sql.contains("INTO runs"));
+            ships.then_some(Fault::Refused)
+        });
+        let object = world.object("s");
+        object.submit(submit("hello"));
+        world.run_for(3_000);
+        world.d1.heal();
+        world.run_for(10_000);
+        if lost {
+            assert_eq!(world.dump(&object).runs[0].1, object.dump().runs[0].1);
+            object.lose_storage();
+            object.ask(Command::Poke(0));
+        } else {
+            object.end();
+        }
+        world.settle();
+        let dump = world.dump(&object);
+        let (run, log, _) = &dump.runs[0];
+        let attempts = ["acme:s:0", "acme:s:0:a2"];
+        assert_eq!(world.upstream.started(), attempts);
+        assert_eq!(world.upstream.asked().len(), 3);
+        assert_eq!(run.state.attempts.len(), 2);
+        let kinds = lines_of(log);
+        let whole = lines_of(&Script::standard().log(TENANT, "s", 0));
+        let restarted = kinds
+            .iter()
+            .position(|kind| kind == "session.run.restarted");
+        assert_eq!(restarted, Some(5), "{log}");
+        assert_eq!(kinds[..5], whole[..5]);
+        assert_eq!(kinds[6..], whole[1..], "storage lost: {lost}");
+        assert_eq!(dump.messages[1].content, Script::standard().message);
+    }
 }
 
 #[test]
@@ -319,4 +340,36 @@ fn the_commit_window_groups_lines() {
         );
         assert_eq!(ended.log, Script::standard().log(TENANT, "s", 0));
     }
+}
+
+/// Each life begins a new attempt, whose lines come behind those of the attempts before.
+#[test]
+fn a_turns_size_is_bounded_over_all_its_attempts_and_lives() {
+    let most = 2_048;
+    let world = World::new(0);
+    world.set("TURN_MAX_BYTES", &most.to_string());
+    world.set("UPSTREAM_STARTS", "20");
+    world.upstream.behave([Behaviour::StallsAfter(5); 15]);
+    let object = world.object("s");
+    object.submit(Submit {
+        upstream: Some("openai-chat".to_owned()),
+        ..submit("hello")
+    });
+    let log_bytes = || object.dump().runs[0].1.len();
+    for _ in 0..15 {
+        world.run_for(5_000);
+        if !object.is_at_rest() {
+            object.end();
+        }
+    }
+    world.settle();
+    let run = world.dump(&object).runs[0].0.clone();
+    let code = run.state.last_error.map(|error| error.code);
+    assert_eq!(code.as_deref(), Some("turn_too_large"));
+    assert!(run.state.attempts.len() > 2, "one attempt alone is small");
+    assert!(
+        (most..most + 1_024).contains(&log_bytes()),
+        "{}",
+        log_bytes()
+    );
 }

@@ -3,6 +3,7 @@
 use super::{all, at_index, keyed, run_turn, scene};
 use crate::support::{Client, Fault, Object, Script, TENANT, World, submit};
 use steadfast::api::Command;
+use steadfast::caps;
 use steadfast::store::Role;
 
 fn delete(world: &World, object: &Object) -> Client {
@@ -127,4 +128,67 @@ fn a_ship_that_is_late_to_its_own_sessions_erasure_leaves_the_tombstone() {
     world.run_for(350);
     delete(&world, &object);
     check_erased(&world, &object, 2);
+}
+
+#[test]
+fn a_session_is_erased_each_time_it_is_deleted() {
+    for new_life in [false, true] {
+        let (world, object) = scene();
+        for turn in 0..3 {
+            let next = run_turn(&world, &object, keyed("k", "hello"));
+            assert_eq!(next.log(), Script::standard().log(TENANT, "s", turn));
+            if new_life {
+                object.end();
+            }
+            delete(&world, &object);
+            check_erased(&world, &object, turn + 1);
+        }
+    }
+}
+
+#[test]
+fn a_session_of_any_length_is_erased_whole() {
+    // Four statements a run and one for the messages.
+    let batch = caps::PASS_STATEMENTS as u64 / 4 - 1;
+    for turns in [batch, batch + 1, 3 * batch] {
+        let (world, object) = scene();
+        world.upstream.play(Script::short());
+        for _ in 0..turns {
+            run_turn(&world, &object, submit("hello"));
+        }
+        assert_eq!(world.dump(&object).runs.len() as u64, turns);
+        delete(&world, &object);
+        check_erased(&world, &object, turns);
+    }
+}
+
+/// The upstream is still to be told of the turn that the deletion cancelled, so nothing is erased yet.
+#[test]
+fn while_a_deleted_session_waits_for_its_erasure_no_key_finds_a_turn_of_it() {
+    let (world, object) = scene();
+    run_turn(&world, &object, keyed("old", "hello"));
+    object.submit(keyed("running", "more"));
+    world.run_for(200);
+    world.upstream.answer_cancels([503; 100]);
+    let deleted = object.ask(Command::Delete);
+    world.run_for(1_000);
+    assert_eq!(deleted.brief(), "202");
+    let asks = [
+        ("old", "hello"),
+        ("old", "other"),
+        ("running", "more"),
+        ("new", "hello"),
+    ];
+    let asked = asks.map(|(key, message)| object.submit(keyed(key, message)));
+    world.run_for(100);
+    assert_eq!(object.dump().runs.len(), 2, "it is not erased yet");
+    for client in asked {
+        assert_eq!(client.brief(), "503 session_unavailable");
+        assert_eq!(client.body(), "");
+    }
+    world.upstream.heal();
+    world.settle();
+    check_erased(&world, &object, 2);
+    let next = run_turn(&world, &object, keyed("old", "hello"));
+    assert_eq!(next.log(), Script::standard().log(TENANT, "s", 2));
 }

@@ -164,3 +164,32 @@ fn recovery_asks_what_was_accepted_whatever_the_variables_say_by_then() {
     assert_eq!(dump.runs[1].0.state.status, Status::Completed);
     assert_eq!(dump.messages[3].content, Script::standard().message);
 }
+
+#[test]
+fn retried_turns_take_no_place_of_the_window() {
+    // As many messages of skipped turns as the window has places.
+    for (kept, retried) in [(2, 1), (3, 2), (3, 3), (5, 4)] {
+        let (world, object) = scene();
+        world.set("HISTORY_MESSAGES", &(2 * kept).to_string());
+        world.upstream.play(Script::short());
+        for n in 0..kept - 1 {
+            run_turn(&world, &object, submit(&format!("m{n}")));
+        }
+        world.upstream.play(failing());
+        run_turn(&world, &object, submit("again"));
+        for n in 1..retried {
+            run_turn(&world, &object, retry(kept - 2 + n));
+        }
+        world.upstream.play(Script::short());
+        run_turn(&world, &object, retry(kept - 2 + retried));
+        run_turn(&world, &object, submit("last"));
+        let told = histories(&world).pop().expect("it was asked");
+        let asked = (0..kept - 1).map(|n| format!("m{n}"));
+        let questions: Vec<String> = asked.chain(["again".to_owned()]).collect();
+        let expected: Vec<String> = questions
+            .iter()
+            .flat_map(|text| [format!("user {text}"), "assistant Yes.".to_owned()])
+            .collect();
+        assert_eq!(told, expected, "{kept} kept, {retried} retried");
+    }
+}

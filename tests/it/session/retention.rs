@@ -2,6 +2,7 @@
 
 use super::{keyed, run_turn, scene};
 use crate::support::{Client, Fault, Object, Script, TENANT, World, assert_shipped, submit};
+use steadfast::api::Command;
 use steadfast::caps;
 use steadfast::store::LogHome;
 
@@ -143,4 +144,29 @@ fn an_object_whose_variables_are_bad_keeps_its_logs_and_does_not_spin() {
     world.run_days(1);
     assert_eq!(object.dump().runs[0].0.log_home, LogHome::D1);
     assert_eq!(object.alarm(), None);
+}
+
+#[test]
+fn an_object_whose_logs_are_all_gone_sleeps_for_good() {
+    let (world, object) = scene();
+    world.set("RETENTION_DAYS", "1");
+    for message in ["first", "second", "third"] {
+        run_turn(&world, &object, submit(message));
+    }
+    world.run_days(1);
+    world.run_for(60_000);
+    let runs = object.dump().runs;
+    assert!(runs.iter().all(|run| run.0.log_home == LogHome::D1));
+    for new_life in [false, true] {
+        if new_life {
+            object.end();
+            object.ask(Command::Session);
+        }
+        world.run_for(60_000);
+        assert_eq!(object.alarm(), None);
+        let (alarms, calls) = (object.alarms(), world.d1.calls().len());
+        world.run_days(30);
+        assert_eq!(object.alarms(), alarms);
+        assert_eq!(world.d1.calls().len(), calls);
+    }
 }

@@ -1,7 +1,9 @@
 //! D1 behind a session: down, full, hanging, late, forgetful; the turn never notices.
 
 use super::{run_turn, scene};
-use crate::support::{Fault, Object, Script, TENANT, World, assert_shipped, submit};
+use crate::support::{
+    Behaviour, CROWD, ERRAND, Fault, Object, Script, TENANT, World, assert_shipped, submit,
+};
 use futures::executor::block_on;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -129,6 +131,31 @@ fn an_older_ship_that_lands_late_undoes_nothing() {
     }
 }
 
+/// Where a ship's page ends: within the steps of a commit, behind them, and some pages later.
+#[test]
+fn steps_of_one_commit_are_all_shipped_wherever_a_page_ends() {
+    let page = caps::SHIP_ROWS;
+    for crowd in [page - 2, page - 1, page, page + 1, 3 * page + 1] {
+        for d1_is_away in [false, true] {
+            let (world, object) = scene();
+            world.set("UPSTREAM", &format!("task:{ERRAND}"));
+            let ships = |one: &Statement| one.sql.contains("INTO runs");
+            world.d1.fail(move |batch| {
+                (d1_is_away && batch.iter().any(ships)).then_some(Fault::Refused)
+            });
+            object.submit(submit(&format!("{CROWD} {crowd}")));
+            world.run_for(10_000);
+            let state = object.dump().runs[0].0.state.clone();
+            assert_eq!(state.status, Status::Suspended);
+            world.d1.heal();
+            world.run_for(120_000);
+            assert_shipped(&world, &object);
+            let steps = world.dump(&object).runs[0].2.len();
+            assert_eq!(steps, crowd as usize + 1, "the turn's own beside them");
+        }
+    }
+}
+
 /// More than one ship takes at once.
 fn large() -> Script {
     let text = "x".repeat(200_000);
@@ -205,6 +232,61 @@ fn what_d1_has_of_a_turn_is_never_less_while_a_new_life_ships_it_again() {
     assert_eq!(before.get().0, 14);
 }
 
+/// Runs until D1 has the `nth` part of a large turn that is over here; false when it has all of it before.
+fn reaches_part(world: &World, object: &Object, nth: usize) -> bool {
+    let expected = large().log(TENANT, "s", 0);
+    let (mut parts, mut seen) = (0, 0);
+    loop {
+        let before = world.d1.changes();
+        while world.d1.changes() == before {
+            world.run_for(1);
+        }
+        let Some((run, log, steps)) = world.dump(object).runs.pop() else {
+            continue;
+        };
+        if log.len() == expected.len() {
+            return false;
+        }
+        if log.len() > seen {
+            (parts, seen) = (parts + 1, log.len());
+            assert!(expected.starts_with(&log));
+            assert_eq!(run.state.status, Status::Running);
+            assert!(steps.iter().all(|step| step.status != "completed"));
+        }
+        if parts == nth {
+            return true;
+        }
+    }
+}
+
+#[test]
+fn no_part_of_a_finished_turn_in_d1_says_that_its_upstream_has_said_all() {
+    for (persists, nth) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
+        let (world, object) = scene();
+        world.own.product().set(false, persists);
+        world.upstream.play(large());
+        object.submit(submit("hello"));
+        world.run_for(100);
+        world.d1.fail(|_| Some(Fault::Refused));
+        world.run_for(2_000);
+        let before = object.dump();
+        assert_eq!(before.runs[0].0.state.status, Status::Completed);
+        world.d1.heal();
+        assert!(reaches_part(&world, &object, nth), "{nth} parts and an end");
+        object.lose_storage();
+        object.submit(super::at_index(0, "hello"));
+        world.settle();
+        assert_shipped(&world, &object);
+        let after = world.dump(&object);
+        let what = format!("persists: {persists}, part {nth}");
+        assert!(after.runs[0].1 == before.runs[0].1, "{what}");
+        assert!(
+            after.messages[1].content == before.messages[1].content,
+            "{what}"
+        );
+    }
+}
+
 #[test]
 fn a_new_life_loads_a_long_session_and_goes_on() {
     let (world, object) = scene();
@@ -225,6 +307,49 @@ fn a_new_life_loads_a_long_session_and_goes_on() {
     let last: serde_json::Value =
         serde_json::from_str(&bodies.last().expect("it was asked").body).expect("it is JSON");
     assert_eq!(last["history"].as_array().map(Vec::len), Some(50));
+}
+
+/// More than one page of each, and steps and rows that begin a page.
+#[test]
+fn a_new_life_takes_over_every_step_and_every_row_of_an_open_run() {
+    for crowd in [caps::LIST_LIMIT - 1, caps::LIST_LIMIT, 2 * caps::LIST_LIMIT] {
+        let (world, object) = scene();
+        world.set("UPSTREAM", &format!("task:{ERRAND}"));
+        object.submit(submit(&format!("{CROWD} {crowd}")));
+        world.run_for(120_000);
+        let before = world.dump(&object);
+        object.lose_storage();
+        object.ask(Command::Session);
+        world.run_for(10_000);
+        assert_eq!(object.dump().runs[0].2, before.runs[0].2);
+        assert_shipped(&world, &object);
+    }
+    // D1 has a row for each line that is as large as a row may be.
+    let text = "x".repeat(caps::SHIP_BYTES);
+    let data = format!(r#"{{"part":{{"id":"p1","type":"text"}},"delta":"{text}"}}"#).leak();
+    for rows in [1, 2 * caps::LOG_PAGE_ROWS as usize + 1] {
+        let (world, object) = scene();
+        world.upstream.play(Script {
+            frames: vec![("message.part.updated", data, data); rows],
+            ..Script::short()
+        });
+        // Nor does the upstream say it again at once.
+        world
+            .upstream
+            .behave([Behaviour::StallsAfter(rows + 2), Behaviour::NoHead]);
+        object.submit(submit("hello"));
+        world.run_for(60_000);
+        let before = world.dump(&object).runs[0].1.clone();
+        assert_eq!(before.lines().count(), rows + 1, "the last line is to come");
+        object.lose_storage();
+        object.ask(Command::Session);
+        world.run_for(1_000);
+        assert!(object.dump().runs[0].1.starts_with(&before), "{rows} rows");
+        object.follow(0, -1);
+        world.settle();
+        assert_eq!(world.upstream.started(), ["acme:s:0"]);
+        assert_shipped(&world, &object);
+    }
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub struct Act {
     pub attempt: u32,
 }
 
-/// The message for which it waits for more events than one ship takes, and does nothing else.
+/// The message for which it waits for many events at once, and does nothing else: as many as stand behind it,
+/// or more than one ship takes.
 pub const CROWD: &str = "crowd";
 /// What a message holds for which it does many steps, and nothing at once.
 pub const VAST: &str = "vast";
@@ -45,7 +46,7 @@ const VAST_WAITS_MS: [u64; 2] = [600_000, 30_000];
 pub const PATIENT: &str = "patient";
 /// How long it waits for either, in ms.
 const PATIENT_WAITS_MS: [u64; 2] = [3 * caps::DAY_MS, 2 * caps::DAY_MS];
-/// How many.
+/// How many that are.
 const CROWDED: u32 = caps::SHIP_ROWS + 20;
 
 pub(super) async fn run<C, I>(own: &Own, ctx: &C, input: &I) -> Result<(), Error>
@@ -53,8 +54,9 @@ where
     C: DurableContext,
     I: TaskInput,
 {
-    if input.ask().text() == CROWD {
-        let waits = (0..CROWDED).map(|n| {
+    if let Some(count) = input.ask().text().strip_prefix(CROWD) {
+        let count = count.trim().parse().unwrap_or(CROWDED);
+        let waits = (0..count).map(|n| {
             let ctx = ctx.clone();
             async move {
                 ctx.named_event::<Value>(&format!("w{n}"), "never", None)
