@@ -208,8 +208,11 @@ impl Scene {
             let names = (0..count).map(|n| format!("{seat}x{n}"));
             let mut turns: Vec<Turn> = names.map(|name| self.draw(&name, &mut errands)).collect();
             if self.size == Size::Large && seat == 0 {
+                // A task that is done again tells other lines.
+                let is_lost = chance.has(Site::StorageLost);
                 let kinds = [Kind::Errand, Kind::Sandbox].into_iter().enumerate();
                 turns = kinds
+                    .skip(usize::from(is_lost))
                     .map(|(n, kind)| Turn::draw(&format!("0v{n}"), kind, Size::Large, chance))
                     .collect();
             }
