@@ -56,7 +56,12 @@ pub(super) struct Watch<'a> {
     pub waits: Waits,
     /// Completes when the run is lost to this worker.
     pub lost: Pin<&'a mut dyn Future<Output = Stop>>,
+    /// When this worker's lease ends as far as it knows, Unix ms; never, where nobody else can have the run.
+    pub until: &'a Cell<i64>,
 }
+
+/// Nobody else can have the run.
+pub(super) const SOLE: i64 = i64::MAX;
 
 /// Why the driver came back.
 pub(super) enum Halt<T> {
@@ -139,6 +144,7 @@ pub(super) async fn drive<P: Ports, S: Store + Clone, W: Workspace, T>(
                 writer.as_mut(),
                 watcher.as_mut(),
                 watch.lost.as_mut(),
+                watch.until,
                 &looking,
             )
         })
@@ -146,16 +152,23 @@ pub(super) async fn drive<P: Ports, S: Store + Clone, W: Workspace, T>(
         match look {
             Look::Halt(halt) => break halt,
             // A store that doesn't answer must not keep who has lost the run.
-            Look::Idle => match select(pin!(journal.suspend()), watch.lost.as_mut()).await {
-                Either::Left((Ok(()), _)) => journal.tick.wake(),
-                Either::Left((Err(failure), _)) => break Halt::Broken(failure),
-                Either::Right((stop, _)) => break Halt::Stopped(stop),
-            },
+            Look::Idle => {
+                let mut suspending = pin!(journal.suspend());
+                let suspended = leased(journal, watch.lost.as_mut(), watch.until, |cx| {
+                    suspending.as_mut().poll(cx)
+                });
+                match suspended.await {
+                    Ok(Ok(())) => journal.tick.wake(),
+                    Ok(Err(failure)) => break Halt::Broken(failure),
+                    Err(stop) => break Halt::Stopped(stop),
+                }
+            }
         }
     };
     if let Halt::Ended(_) | Halt::Stopped(Stop::Cancelled { .. } | Stop::TimedOut | Stop::TooLarge) =
         &halt
-        && let Some(failure) = settle(journal, writer.as_mut(), watch.lost.as_mut()).await
+        && let Some(failure) =
+            settle(journal, writer.as_mut(), watch.lost.as_mut(), watch.until).await
     {
         return Halt::Broken(failure);
     }
@@ -171,7 +184,28 @@ pub(super) async fn drive<P: Ports, S: Store + Clone, W: Workspace, T>(
     }
 }
 
+/// Does `work` until the run is lost. It stands still while the lease is over by this worker's own clock, until
+/// the worker knows whether it still has it.
+async fn leased<P: Ports, S: Store + Clone, W: Workspace, T>(
+    journal: &Journal<P, S, W>,
+    mut lost: Pin<&mut dyn Future<Output = Stop>>,
+    until: &Cell<i64>,
+    mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, Stop> {
+    poll_fn(|cx| {
+        if let Poll::Ready(stop) = lost.as_mut().poll(cx) {
+            return Poll::Ready(Err(stop));
+        }
+        if journal.now() >= until.get() {
+            return Poll::Pending;
+        }
+        work(cx).map(Ok)
+    })
+    .await
+}
+
 /// Polls everything once, in the order of what must not be missed.
+#[allow(clippy::too_many_arguments, reason = "each is polled by itself")]
 fn look<P: Ports, S: Store + Clone, W: Workspace, T>(
     journal: &Journal<P, S, W>,
     cx: &mut Context<'_>,
@@ -179,6 +213,7 @@ fn look<P: Ports, S: Store + Clone, W: Workspace, T>(
     mut writer: Pin<&mut impl Future<Output = store::Error>>,
     mut watcher: Pin<&mut impl Future<Output = ()>>,
     mut lost: Pin<&mut dyn Future<Output = Stop>>,
+    until: &Cell<i64>,
     looking: &Looking,
 ) -> Poll<Look<T>> {
     // First, since the watcher wakes us at its end.
@@ -186,6 +221,10 @@ fn look<P: Ports, S: Store + Clone, W: Workspace, T>(
     if let Poll::Ready(stop) = lost.as_mut().poll(cx) {
         // It outdoes whatever else came: nothing can be written any more.
         return Poll::Ready(Look::Halt(Halt::Stopped(stop)));
+    }
+    // A renewal that is under way says whether it goes on.
+    if journal.now() >= until.get() {
+        return Poll::Pending;
     }
     // It never completes: it stops the run, or ticks.
     let _: Poll<()> = watcher.as_mut().poll(cx);
@@ -220,12 +259,10 @@ fn look<P: Ports, S: Store + Clone, W: Workspace, T>(
 async fn settle<P: Ports, S: Store + Clone, W: Workspace>(
     journal: &Journal<P, S, W>,
     mut writer: Pin<&mut impl Future<Output = store::Error>>,
-    mut lost: Pin<&mut dyn Future<Output = Stop>>,
+    lost: Pin<&mut dyn Future<Output = Stop>>,
+    until: &Cell<i64>,
 ) -> Option<store::Error> {
-    poll_fn(|cx| {
-        if lost.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(store::Error::Fenced));
-        }
+    let settled = leased(journal, lost, until, |cx| {
         if let Poll::Ready(failure) = writer.as_mut().poll(cx) {
             return Poll::Ready(Some(failure));
         }
@@ -233,8 +270,8 @@ async fn settle<P: Ports, S: Store + Clone, W: Workspace>(
             return Poll::Ready(None);
         }
         Poll::Pending
-    })
-    .await
+    });
+    settled.await.unwrap_or(Some(store::Error::Fenced))
 }
 
 /// Stops the run when its time is over or somebody asks, and has waits look when they should.
@@ -354,6 +391,7 @@ mod tests {
                 timeout_ms: None,
                 waits: Waits::Suspend,
                 lost: lost.as_mut(),
+                until: &Cell::new(SOLE),
             };
             let body = async { Ok(()) };
             drive(&journal, body, watch).await

@@ -6,7 +6,7 @@
 use super::drive::{Halt, Watch, drive};
 use super::error::{Error, Stop};
 use super::journal::{Journal, Settings};
-use super::lease::{Acquired, keep};
+use super::lease::{Acquired, renew};
 use super::ops::RunContext;
 use super::options::{RunEnd, RunMode, RunOptions};
 use super::workspace::{NoWorkspace, Workspace, abort_key, cleanup_key, resume_key, start_key};
@@ -23,6 +23,7 @@ use crate::store::{
 use crate::turn::bounded;
 use crate::wire::code::{Code, FailureCode};
 use futures::future::select;
+use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -420,22 +421,25 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         self.enter_workspace(&journal).await?;
         let cancel = self.options.cancel.clone();
         let stopped = || cancel.stop();
-        let mut lost = pin!(self.lost(&journal));
+        let until = Cell::new(self.acquired.until);
+        let mut lost = pin!(self.lost(&journal, &until));
         let watch = Watch {
             control: Rc::clone(&cancel.wake),
             stopped: &stopped,
             timeout_ms: Some(self.timeout_ms(&journal)),
             waits: self.options.waits,
             lost: lost.as_mut(),
+            until: &until,
         };
         let body = body(RunContext(Rc::clone(&journal)));
         let halt = drive(&journal, body, watch).await;
+        let until = until.get();
         match halt {
             Halt::Ended(Ok(value)) => {
                 if let Err(error) = ends_early(&journal) {
-                    return Err(self.end(&journal, Err(error)).await);
+                    return Err(self.end(&journal, until, Err(error)).await);
                 }
-                match self.finish(&journal, Status::Completed, None).await {
+                match self.finish(&journal, until, Status::Completed, None).await {
                     Ok(()) => Ok(RunEnd::Completed {
                         value,
                         mode: self.mode,
@@ -443,8 +447,8 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
                     Err(failure) => Err(failure.into()),
                 }
             }
-            Halt::Ended(Err(error)) => Err(self.end(&journal, Err(error)).await),
-            Halt::Stopped(stop) => Err(self.end(&journal, Err(Error::Stopped(stop))).await),
+            Halt::Ended(Err(error)) => Err(self.end(&journal, until, Err(error)).await),
+            Halt::Stopped(stop) => Err(self.end(&journal, until, Err(Error::Stopped(stop))).await),
             Halt::Suspended(wake_at) => Ok(RunEnd::Suspended { wake_at }),
             Halt::Broken(failure) => Err(failure.into()),
         }
@@ -463,6 +467,7 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
     async fn end<W: Workspace>(
         &self,
         journal: &Journal<P, S, W>,
+        until: i64,
         ended: Result<(), Error>,
     ) -> Error {
         let Err(error) = ended else {
@@ -478,16 +483,16 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
             Error::Stopped(Stop::Cancelled { .. }) => Status::Cancelled,
             _ => Status::Failed,
         };
-        match self.finish(journal, status, Some(&error)).await {
+        match self.finish(journal, until, status, Some(&error)).await {
             Ok(()) => error,
             Err(failure) => failure.into(),
         }
     }
 
     /// Completes when the run is lost to this worker. Stops it when somebody cancelled it in the store.
-    async fn lost<W: Workspace>(&self, journal: &Journal<P, S, W>) -> Stop {
+    async fn lost<W: Workspace>(&self, journal: &Journal<P, S, W>, until: &Cell<i64>) -> Stop {
         let terms = self.options.lease;
-        let kept = pin!(keep(self.ports, self.store, self.acquired, terms));
+        let kept = pin!(renew(self.ports, self.store, self.acquired, terms, until));
         let cancelled = pin!(async {
             let mut cancel = journal.run.borrow().cancel.clone();
             loop {
@@ -518,10 +523,12 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         entered.map_err(Error::Workspace)
     }
 
-    /// Stores the run's end, then lets its workspace go; that can't change the end any more.
+    /// Stores the run's end, then lets its workspace go; that can't change the end any more. `until` is when the
+    /// lease ends, Unix ms.
     async fn finish<W: Workspace>(
         &self,
         journal: &Journal<P, S, W>,
+        until: i64,
         status: Status,
         error: Option<&Error>,
     ) -> Result<(), store::Error> {
@@ -548,9 +555,10 @@ impl<P: Ports, S: Store + Clone> Driven<'_, P, S> {
         let cut_with = error.map_or(Code::Dropped.into(), Error::code);
         journal.give_up_unfinished(&cut_with, now);
         let transition = journal.transition(state);
-        // Nobody renews the lease meanwhile, so that behind its length it is over.
+        // Nobody renews the lease meanwhile.
+        let left_ms = u64::try_from(until.saturating_sub(self.ports.now_ms())).unwrap_or(0);
         let commit = journal.commit(Some(transition));
-        let committed = bounded(self.ports, self.options.lease.lease_ms, commit).await;
+        let committed = bounded(self.ports, left_ms, commit).await;
         committed.unwrap_or(Err(store::Error::Fenced))?;
         let run_id = &self.acquired.run_id;
         let left = match status {

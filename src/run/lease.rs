@@ -111,8 +111,9 @@ pub(crate) async fn under_lease<P: Ports, S: Store + Clone, W: Future + Unpin>(
     worked.await.ok_or(work)
 }
 
-/// `until` is when the lease ends as far as its holder knows, Unix ms.
-async fn renew<P: Ports, S: Store + Clone>(
+/// As [`keep`]. `until` is when the lease ends as far as its holder knows, Unix ms: behind it nothing may be done
+/// before this says more.
+pub(super) async fn renew<P: Ports, S: Store + Clone>(
     ports: &P,
     store: &S,
     acquired: &Acquired,

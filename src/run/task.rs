@@ -4,7 +4,7 @@
 //! wakes it when it waits, is the session. Invariant: a task's lines, steps and end are in the same
 //! log and the same commits as those of any other turn.
 
-use super::drive::{Halt, Waits, Watch, drive};
+use super::drive::{Halt, SOLE, Waits, Watch, drive};
 use super::error::{Error, Stop};
 use super::journal::{Journal, Settings};
 use super::ops::RunContext;
@@ -19,6 +19,7 @@ use crate::store::{self, Role, Run, Store};
 use crate::turn::Drained;
 use crate::upstream::{Ask, HistoryMessage};
 use crate::wire::code::Code;
+use std::cell::Cell;
 use std::future::{Future, pending};
 use std::pin::pin;
 use std::rc::Rc;
@@ -190,6 +191,7 @@ impl<P: Ports, S: Store + Clone> TaskTurn<P, S> {
             timeout_ms: Some(self.limits.timeout_ms),
             waits: Waits::Suspend,
             lost: never.as_mut(),
+            until: &Cell::new(SOLE),
         };
         let body = body(RunContext(Rc::clone(&journal)), input);
         let halt = drive(&journal, body, watch).await;

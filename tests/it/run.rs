@@ -4,6 +4,7 @@ mod again;
 mod codes;
 mod crash;
 mod durability;
+mod leases;
 mod limits;
 mod places;
 mod spaces;
