@@ -103,6 +103,7 @@ sites! {
     ShipInParts "met" "a ship took as many steps or events as one takes",
     Dropped "met" "an object has let lines go that D1 has",
     Expired "met" "D1 has let lines go",
+    HalfAtEnd "met" "a text is cut within an emoji, delta by delta",
     LateCommitCollided "met" "a late commit met what came after it",
     LargePlain "met" "a plain turn had more lines and rows than three pages",
     OtherTerms "met" "a plain turn was taken over by another deployment",

@@ -62,7 +62,7 @@ pub struct Turn {
     pub size: Size,
     /// What is said, where a server plays a script.
     pub script: Option<Script>,
-    /// Its text, when it completes: one of these.
+    /// Its text as [`spelled`], when it completes: one of these.
     pub texts: Vec<String>,
     /// Why it may fail without any fault of the platform: codes.
     pub fails: Vec<&'static str>,
@@ -105,8 +105,16 @@ impl Turn {
             Size::Large => chance.one_of(&[0, 9_000]),
         };
         let padding = "x".repeat(padding);
+        // Each delta ends with half an emoji; the last one may be left alone.
+        let halves = match self.kind == Kind::Sandbox && chance.percent(25) {
+            true => {
+                chance.met(Site::HalfAtEnd);
+                [r"\ud83d", r"\ude00"]
+            }
+            false => ["", ""],
+        };
         let deltas: Vec<String> = (0..=count)
-            .map(|n| format!("{}.{n} {padding}", self.name))
+            .map(|n| format!("{}.{n} {padding}{}", self.name, halves[n % 2]))
             .collect();
         let frame = |delta: &String| {
             let data = format!(r#"{{"part":{{"id":"p1","type":"text"}},"delta":"{delta}"}}"#);
@@ -122,7 +130,7 @@ impl Turn {
         let text = deltas.concat();
         let mut script = Script {
             frames,
-            message: keep(serde_json::Value::from(text.as_str()).to_string()),
+            message: keep(format!("\"{text}\"")),
             pace_ms: chance.one_of(paces),
             fails: None,
             tricks: Vec::new(),
@@ -230,4 +238,56 @@ pub fn without_ending(lines: &[String]) -> &[String] {
         Some(kind) if line::is_terminal(kind) => rest,
         Some(_) | None => lines,
     }
+}
+
+/// A JSON string's text to the last half of an emoji, in one spelling: what is not ASCII, and what JSON escapes,
+/// is escaped by its UTF-16 units.
+pub fn spelled(literal: &str) -> String {
+    let inside = literal
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let mut rest = inside.expect("a string").chars();
+    let mut text = String::new();
+    let spell = |text: &mut String, c: char| match c {
+        ' '..='~' if c != '"' && c != '\\' => text.push(c),
+        c => {
+            let units = c.encode_utf16(&mut [0; 2]).to_vec();
+            text.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    };
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            spell(&mut text, c);
+            continue;
+        }
+        match rest.next().expect("something is escaped") {
+            'u' => {
+                let unit: String = rest.by_ref().take(4).collect();
+                let unit = u32::from_str_radix(&unit, 16).expect("four digits");
+                match char::from_u32(unit) {
+                    Some(c) => spell(&mut text, c),
+                    None => text += &format!("\\u{unit:04x}"),
+                }
+            }
+            'n' => spell(&mut text, '\n'),
+            'r' => spell(&mut text, '\r'),
+            't' => spell(&mut text, '\t'),
+            'b' => spell(&mut text, '\u{8}'),
+            'f' => spell(&mut text, '\u{c}'),
+            c => spell(&mut text, c),
+        }
+    }
+    text
+}
+
+#[test]
+fn a_text_has_one_spelling() {
+    for literal in [
+        r#""a\ud83d\ude00\"""#,
+        "\"a😀\\u0022\"",
+        r#""a\uD83D\uDE00\"""#,
+    ] {
+        assert_eq!(spelled(literal), r"a\ud83d\ude00\u0022");
+    }
+    assert_eq!(spelled(r#""\ud83d""#), r"\ud83d");
 }
