@@ -18,7 +18,7 @@ const MINUTE_MS: u64 = 60_000;
 /// How far a clock jumps, in ms.
 const JUMP_MS: i64 = 600_000;
 /// The longest that a replaced instance goes on, in ms.
-const ZOMBIE_MS: u64 = 30_000;
+pub const ZOMBIE_MS: u64 = 30_000;
 /// How late the latest alarm is, in ms.
 const LATE_ALARM_MS: u64 = 60_000;
 
@@ -156,7 +156,8 @@ pub fn d1(chance: &Chance) -> Option<Fault> {
     let faults = [
         (Site::D1Refused, Fault::Refused),
         (Site::D1AnswerLost, Fault::AnswerLost),
-        (Site::D1LostAndLate, Fault::LostAndLate(late)),
+        // Longer than a lease at times.
+        (Site::D1LostAndLate, Fault::LostAndLate(3 * late)),
         (Site::D1Late, Fault::Late(late)),
         (Site::D1Hangs, Fault::Hangs),
         (

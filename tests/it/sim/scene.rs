@@ -281,6 +281,11 @@ impl Scene {
             self.run_until_done(at);
             self.chance.met(Site::StorageLost);
             self.oracle.is_lost(0);
+            if self.chance.percent(50) {
+                // Whoever had it goes on, with what it has sent to D1.
+                self.chance.met(Site::Zombie);
+                self.seats[0].object.replace(faults::ZOMBIE_MS);
+            }
             self.seats[0].object.lose_storage();
         }
         self.run_until_done(until);

@@ -10,7 +10,7 @@ use steadfast::config::TurnConfig;
 use steadfast::plain::{TurnInput, TurnTerms};
 
 /// One seed of so many is a turn of many rows and pages.
-const LARGE: u64 = 41;
+const LARGE: u64 = 60;
 const LARGE_AT: u64 = 21;
 /// Deltas of a large turn.
 const MANY: usize = 1_100;
