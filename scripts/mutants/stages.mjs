@@ -101,7 +101,7 @@ async function again(tree, program, test) {
 
 async function simulator(tree) {
   const bounds = given(tree, "simulator", tree.isWhole ? SECONDS.build : SIM_SECONDS);
-  const env = { ...tree.env, SIM_FRESH: "1", SIM_FIRST: "1", SIM_RUNS: String(SIM_RUNS) };
+  const env = { ...tree.env, SIM_FIRST: "1", SIM_RUNS: String(SIM_RUNS) };
   const ran = await run(tree.programs.it, ["--exact", "--nocapture", CAMPAIGN], { ...bounds, env, bounded: true });
   const broken = brokenSeed(ran.lines);
   if (broken) {

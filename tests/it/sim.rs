@@ -22,26 +22,6 @@ use sites::Site;
 use std::str::FromStr;
 use turns::Size;
 
-/// Seeds that once broke something, and what: they are run first.
-const FOUND: [(u64, &str); 4] = [
-    (
-        316,
-        "D1 had a woken turn's waking before its first line, and the turn was taken for shipped",
-    ),
-    (
-        30_482,
-        "a clock that had gone back held up the next ship for twenty minutes",
-    ),
-    (
-        50_297,
-        "a ship that was late to its session's erasure had the object forget its tombstone",
-    ),
-    (
-        60_938,
-        "behind a clock that had gone back the wait for a full D1 began anew at each look",
-    ),
-];
-
 /// Seeds of large runs with every other test; `make proof` has more.
 const LARGE_SEEDS: [u64; 3] = [1, 2, 89];
 
@@ -76,16 +56,6 @@ fn same_seed_same_trace() {
 
 #[test]
 fn a_campaign_breaks_nothing() {
-    // A hunt for a fault that was put in on purpose is to find it anew.
-    let found: &[(u64, &str)] = match std::env::var_os("SIM_FRESH") {
-        Some(_) => &[],
-        None => &FOUND,
-    };
-    for (seed, reason) in found {
-        if let Err(failure) = attempt(*seed) {
-            panic!("{}\nIt was found for: {reason}", failure.say());
-        }
-    }
     let runs = number("SIM_RUNS");
     let seeds = Seeds {
         first: number("SIM_FIRST").unwrap_or(1),
