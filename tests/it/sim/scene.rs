@@ -138,6 +138,7 @@ impl Scene {
         let count = match chance.has(Site::StorageLost) {
             true => 1,
             false if size == Size::Long => PLACES.len(),
+            false if size == Size::Large => 2,
             false => 1 + chance.place(PLACES.len()),
         };
         let seat = |(tenant, session): &(&'static str, &'static str)| {
@@ -411,7 +412,14 @@ impl Scene {
                 + ROWS_OF_LIFE * run.epoch
         };
         let events = ROWS_OF_EVENT * dump.events.len() as u64;
-        let budget: u64 = dump.runs.iter().map(of_run).sum::<u64>() + events;
+        // Each try to tell a cancel is noted, and each row of a log that goes is written once more.
+        let told = self.world.upstream.cancels().len() as u64;
+        let gone = dump.runs.iter().map(|(run, _, _)| run.state.line_count);
+        let gone = match self.size {
+            Size::Usual | Size::Large => 0,
+            Size::Long => gone.sum(),
+        };
+        let budget: u64 = dump.runs.iter().map(of_run).sum::<u64>() + events + told + gone;
         let rows = seat.object.rows();
         assert!(
             rows <= budget + ROWS_OF_TURN,
