@@ -227,6 +227,13 @@ test("with the object's storage gone the sweep alone finishes the turn", { timeo
   await runtime.start();
   // The sweep leaves a run a minute of grace; moving its due time back stands for that minute.
   await runtime.d1("UPDATE runs SET wake_at = wake_at - 600000 WHERE run_id = ?", `dev:${session}:0`);
+  // One that is due before it and can't be poked keeps nobody from it.
+  await runtime.d1(
+    "INSERT INTO runs SELECT 'no tenant:s:0', 'no tenant', 's', 0, user, NULL, input_hash, request, upstream, status, attempts, " +
+      "epoch, lease_holder, lease_until, handle, outcome, usage, last_error, line_count, 1, rev, cancel, upstream_cancel, " +
+      "log_home, created_at, updated_at, finished_at FROM runs WHERE run_id = ?",
+    `dev:${session}:0`,
+  );
   await runtime.cron();
   await until("the turn is over in D1", async () => (await row()).status === "completed");
   assert.equal(upstream.counts(`dev:${session}:0`).starts, 1);

@@ -244,7 +244,11 @@ mod tests {
 
     #[test]
     fn a_partial_ship_tells_of_no_ending_and_no_later_attempt() {
-        let whole = run(Status::Completed);
+        let mut whole = run(Status::Completed);
+        whole.state.handle = Some(Handle {
+            waited_ms: 77,
+            ..Handle::new("t:s:0:a2".into(), 2)
+        });
         let last = as_of(&whole, 9, true, 2);
         assert_eq!(last, whole);
         let part = as_of(&whole, 4, false, 1);
@@ -253,8 +257,11 @@ mod tests {
         assert_eq!(part.state.line_count, 4);
         assert_eq!(part.state.attempts.len(), 1);
         assert_eq!(
-            part.state.handle.map(|handle| handle.execution_id),
-            Some("t:s:0".into())
+            part.state
+                .handle
+                .map(|handle| (handle.execution_id, handle.attempt, handle.waited_ms)),
+            Some(("t:s:0".into(), 1, 77)),
+            "the first attempt's, and what the run has waited in all"
         );
         assert_eq!(part.rev, 4);
         assert!(part.state.wake_at.is_some());

@@ -117,7 +117,12 @@ mod tests {
     #[test]
     fn expressions_have_their_value_or_say_why_not() {
         let deep = format!("{}1{}", "(".repeat(40), ")".repeat(40));
-        let cases: [(&str, Result<f64, NoValue>); 14] = [
+        // Nothing of these is nested: their length is no depth.
+        let long = ["1"; 500].join(" + ");
+        let wide = ["(-1)"; 500].join(" + ");
+        let cases: [(&str, Result<f64, NoValue>); 16] = [
+            (&long, Ok(500.0)),
+            (&wide, Ok(-500.0)),
             ("1", Ok(1.0)),
             (" 1 + 2 * 3 ", Ok(7.0)),
             ("(1 + 2) * 3", Ok(9.0)),

@@ -272,11 +272,24 @@ pub fn failure_message(raw: &str, key: Option<&str>) -> String {
         Ok(members) => members.get("message").copied(),
         Err(_) => Some(raw),
     };
-    let message = literal
-        .and_then(json::string_units)
-        .map_or_else(|| raw.to_owned(), |units| String::from_utf16_lossy(&units));
-    match key.filter(|key| !key.is_empty()) {
-        Some(key) => message.replace(key, "***"),
+    let units = literal.and_then(json::string_units);
+    let Some(key) = key.filter(|key| !key.is_empty()) else {
+        return units.map_or_else(|| raw.to_owned(), |units| String::from_utf16_lossy(&units));
+    };
+    let message = match units {
+        Some(units) => String::from_utf16_lossy(&units),
+        // A key has more than one spelling in JSON; what is written anew has one.
+        None if raw.contains('\\') => serde_json::from_str::<serde_json::Value>(raw)
+            .map_or_else(|_| raw.to_owned(), |value| value.to_string()),
+        None => raw.to_owned(),
+    };
+    let spelled = json::quote(key);
+    let inside = spelled
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let message = message.replace(key, "***");
+    match inside {
+        Some(spelled) => message.replace(spelled, "***"),
         None => message,
     }
 }

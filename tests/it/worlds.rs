@@ -3,13 +3,14 @@
 //! Owns the cases in which the two ways once differed. Each is asked in both worlds by the same check.
 
 use crate::support::{
-    Behaviour, Client, Does, Object, Product, Reading, Stay, Worker, World, caller, input, submit,
+    Behaviour, Client, Does, Fault, Object, Product, Reading, Script, Stay, Worker, World, caller,
+    input, submit,
 };
 use futures::executor::block_on;
 use steadfast::api::Command;
 use steadfast::caps;
 use steadfast::plain::{cancel_turn, run_supervised_turn};
-use steadfast::store::{Driver, Statement};
+use steadfast::store::{Driver, Statement, Status, Store};
 use steadfast::wire::request::{IfRunning, Submit};
 
 const RUN: &str = "acme:s:0";
@@ -205,5 +206,35 @@ fn a_retry_of_a_turn_whose_message_is_gone_is_not_found() {
             "{home:?} {}",
             again.brief()
         );
+    }
+}
+
+/// A cancel is seen by the turn's drain though a read of the store has failed before.
+#[test]
+fn a_cancel_is_seen_behind_reads_that_failed() {
+    for home in HOMES {
+        let scene = Scene::new(home);
+        scene.world.upstream.play(Script {
+            frames: Script::standard().frames.repeat(50),
+            pace_ms: 200,
+            ..Script::standard()
+        });
+        let answer = scene.submit(submit("hello"));
+        scene.world.run_for(1_000);
+        // Each kind of look fails for longer than it is apart.
+        scene.world.d1.fail(|batch| {
+            let reads = batch.iter().all(|one| one.sql.starts_with("SELECT"));
+            reads.then_some(Fault::Refused)
+        });
+        scene.world.run_for(12_000);
+        scene.world.d1.heal();
+        scene.world.run_for(2_000);
+        scene.cancel();
+        scene.world.run_for(15_000);
+        let body = answer.body();
+        assert!(!body.contains("session.run.completed"), "{home:?}");
+        let run = block_on(scene.world.durable().run(RUN)).expect("D1 answers");
+        let status = run.expect("it was accepted").state.status;
+        assert_eq!(status, Status::Cancelled, "{home:?}");
     }
 }

@@ -163,6 +163,19 @@ fn a_failure_speaks_its_own_words_and_not_the_key() {
     for (raw, expected) in cases {
         assert_eq!(failure_message(raw, Some("k-1")), expected);
     }
+    // However it is spelled.
+    for raw in [
+        r#"{"message":"bad key sk\/1"}"#,
+        r#"{"message":"bad key \u0073k/1"}"#,
+        r#""bad key sk\u002f1""#,
+        r#"{"reason":"bad key sk\/1"}"#,
+        r#"["sk\u002f1"]"#,
+    ] {
+        let shown = failure_message(raw, Some("sk/1"));
+        assert!(shown.contains("***") && !shown.contains("sk"), "{shown}");
+    }
+    let shown = failure_message(r#"{"reason":"a\"b"}"#, Some("a\"b"));
+    assert_eq!(shown, r#"{"reason":"***"}"#);
     assert_eq!(failure_message(r#""k-1""#, None), "k-1");
     assert_eq!(failure_message(r#""k-1""#, Some("")), "k-1");
 }

@@ -169,6 +169,46 @@ fn a_checkpoint_without_its_record_is_made_again_from_the_last_record() {
     assert!(!space.files.is_open());
 }
 
+/// Two steps at once, of which the one that began first ends last: what it saved is what comes back.
+#[test]
+fn a_run_goes_on_with_the_workspace_of_the_step_that_ended_last() {
+    let world = World::new(0);
+    let space = Space::default();
+    let body = |is_first: bool| {
+        let (files, ports) = (space.files.clone(), world.worker().ports);
+        async move |ctx: Ctx<Space>| {
+            let steps = [("slow", 0, 400), ("quick", 50, 100)].map(|(name, behind_ms, ms)| {
+                let (ctx, files, ports) = (ctx.clone(), files.clone(), ports.clone());
+                async move {
+                    ports.sleep(behind_ms).await;
+                    ctx.named_step(name, async |_| {
+                        ports.sleep(ms).await;
+                        let written = files.write("log", name);
+                        written.map_err(|failure| StepError::new("lost", failure.message))
+                    })
+                    .await
+                }
+            });
+            for done in ctx.join(steps.into()).await {
+                done?;
+            }
+            if is_first {
+                std::future::pending::<()>().await;
+            }
+            Ok(files.read("log").unwrap_or_default())
+        }
+    };
+    let (worker, _) = start(&world, &space, options(), body(true));
+    worker.end();
+    space.files.lose();
+    world.run_for(31_000);
+    let (_, outcome) = start(&world, &space, options(), body(false));
+    assert_eq!(
+        result(&outcome),
+        completed("slow".to_owned(), RunMode::Resumed)
+    );
+}
+
 #[test]
 fn a_workspace_that_can_not_be_entered_leaves_the_run_free_and_open() {
     for trouble in [Trouble::Start, Trouble::Resume] {

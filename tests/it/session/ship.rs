@@ -291,8 +291,8 @@ fn no_part_of_a_finished_turn_in_d1_says_that_its_upstream_has_said_all() {
 fn a_new_life_loads_a_long_session_and_goes_on() {
     let (world, object) = scene();
     world.upstream.play(Script::short());
-    // More than one page of runs and of messages.
-    let turns = u64::from(caps::HYDRATION_ROWS) + 2;
+    // More than one page of runs and of messages, and turns whose ids come in another order as text.
+    let turns = 4 * u64::from(caps::HYDRATION_ROWS) + 12;
     for _ in 0..turns {
         run_turn(&world, &object, submit("again"));
     }

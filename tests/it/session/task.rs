@@ -506,3 +506,33 @@ fn a_woken_turn_is_shipped_though_d1_has_the_waking_before_its_first_line() {
     world.run_for(60_000);
     check_approved(&world, &object);
 }
+
+/// A list is the same page by page, wherever it is read from: of a finished turn whose object lost its
+/// storage, D1 is asked.
+#[test]
+fn a_turns_steps_come_page_by_page_out_of_d1_as_out_of_the_object() {
+    let (world, object) = scene();
+    object.submit(research());
+    world.run_for(1_000);
+    approve(&object);
+    world.settle();
+    assert_shipped(&world, &object);
+    let read = |object: &Object| {
+        let (mut items, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = Page { limit: 2, cursor };
+            let client = object.ask(Command::Steps(0, page));
+            world.run_for(1_000);
+            let list = client.json();
+            items.extend(list["steps"].as_array().expect("a list").clone());
+            let Some(next) = list["cursor"].as_str() else {
+                return items;
+            };
+            cursor = Some(next.to_owned());
+        }
+    };
+    let here = read(&object);
+    assert!(here.len() > 4, "three pages: {here:?}");
+    object.lose_storage();
+    assert_eq!(read(&object), here);
+}
