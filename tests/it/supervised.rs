@@ -362,3 +362,31 @@ fn another_projects_key_is_no_key_of_ours() {
         [RUN, "eu:acme:s:0", "us:acme:s:0"]
     );
 }
+
+/// Nobody named a model when it was accepted, so nobody's is asked for: not the one that is the default by the
+/// time its next Worker takes it over, nor the one that a repeat's terms name.
+#[test]
+fn a_turn_goes_on_with_the_model_that_it_was_accepted_with_though_that_is_none() {
+    for accepted in [None, Some("first")] {
+        let world = World::new(0);
+        let of_model = |model: Option<&str>| {
+            let mut input = input();
+            input.terms.model = model.map(str::to_owned);
+            input
+        };
+        let first = world.worker();
+        ask(&first, of_model(accepted));
+        world.run_for(200);
+        first.end();
+        world.run_for(caps::LEASE_MS + 1_000);
+        let second = ask(&world.worker(), of_model(Some("second")));
+        world.settle();
+        assert!(second.has_ended(), "{}", second.brief());
+        let asked = world.upstream.asked();
+        assert!(asked.len() > 1, "it was attached again");
+        for asked in asked {
+            let body: serde_json::Value = serde_json::from_str(&asked.body).expect("it is JSON");
+            assert_eq!(body["model"].as_str(), accepted, "{}", asked.body);
+        }
+    }
+}

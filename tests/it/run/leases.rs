@@ -20,7 +20,10 @@ fn writes(batch: &[Statement]) -> bool {
 }
 
 /// How many writes but renewals a worker sent behind its lease, and how many steps it did there.
-fn sent_behind(last: Fault, frozen: bool) -> (Vec<i64>, u64, Result<(), Error>) {
+fn sent_behind(
+    frozen: bool,
+    renewal: impl Fn(u32) -> Option<Fault> + 'static,
+) -> (Vec<i64>, u64, Result<(), Error>) {
     let world = World::new(0);
     let mut renewals = 0;
     world.d1.fail(move |batch| {
@@ -28,12 +31,7 @@ fn sent_behind(last: Fault, frozen: bool) -> (Vec<i64>, u64, Result<(), Error>) 
             return None;
         }
         renewals += 1;
-        match renewals {
-            1 | 2 if !frozen => Some(Fault::Refused),
-            1 if frozen => Some(last),
-            3 if !frozen => Some(last),
-            _ => None,
-        }
+        renewal(renewals)
     });
     let sent: Rc<RefCell<Vec<i64>>> = Rc::default();
     let (noted, database, sim) = (Rc::clone(&sent), world.durable(), world.sim.clone());
@@ -84,7 +82,12 @@ fn nothing_of_a_run_is_stored_behind_its_lease() {
         (Fault::Hangs, false),
         (Fault::Late(6_000), true),
     ] {
-        let (behind, acts, ended) = sent_behind(last, frozen);
+        let (behind, acts, ended) = sent_behind(frozen, move |nth| match nth {
+            1 | 2 if !frozen => Some(Fault::Refused),
+            1 if frozen => Some(last),
+            3 if !frozen => Some(last),
+            _ => None,
+        });
         assert_eq!(behind, [] as [i64; 0], "{last:?} {frozen}");
         match last {
             Fault::Hangs => {
@@ -94,6 +97,19 @@ fn nothing_of_a_run_is_stored_behind_its_lease() {
             _ => assert_eq!((acts, ended), (200, Ok(())), "{last:?} {frozen}"),
         }
     }
+}
+
+/// A renewal that is answered late lengthens the lease from when it was sent: the store holds no more. Then no
+/// more is to be had, and the last that its worker does is within what the store holds.
+#[test]
+fn a_lease_counts_from_before_its_renewal() {
+    let (behind, acts, ended) = sent_behind(false, |nth| match nth {
+        1 | 2 => Some(Fault::Late(9_000)),
+        _ => Some(Fault::Refused),
+    });
+    assert_eq!(behind, [] as [i64; 0]);
+    assert_eq!(ended, Err(Error::Stopped(Stop::LeaseLost)));
+    assert!(acts > 110, "it was renewed: {acts}");
 }
 
 /// It ends just before its lease does, and nobody tells it whether that was stored: it asks no more behind it.

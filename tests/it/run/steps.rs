@@ -213,3 +213,27 @@ fn whoever_takes_over_waits_for_the_lease_and_does_not_repeat_a_step() {
     assert_eq!(result(&taken_over), completed(2, RunMode::Resumed));
     assert_eq!(done.all(), ["one", "two, attempt 1", "two, attempt 2"]);
 }
+
+/// A policy's every attempt is made: one that told of its failure is no interruption, however many there were.
+#[test]
+fn a_step_is_tried_as_often_as_its_policy_says() {
+    for most in [1, 10, 11, 32] {
+        let world = World::new(0);
+        let count = Count::default();
+        let tries = count.clone();
+        let body = async move |ctx: steadfast::run::RunContext<_, _>| {
+            let options = StepOptions::new("hard").retry(RetryPolicy::attempts(most).waits(1, 1));
+            let step = ctx.named_step(options, async |_| match tries.next() {
+                n if n == most => Ok(n),
+                _ => Err(StepError::new("busy", "try again")),
+            });
+            step.await
+        };
+        let ended = at_once(&world, |worker| async move {
+            run_durable(&worker.ports, &worker.store, options(), body).await
+        });
+        assert_eq!(ended, completed(most, RunMode::Fresh), "{most}");
+        let failures = steps(&world)[0].detail.failures.len();
+        assert_eq!(failures, usize::try_from(most).expect("it is small") - 1);
+    }
+}
