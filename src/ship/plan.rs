@@ -242,6 +242,32 @@ mod tests {
         }
     }
 
+    /// Whatever the run has come to, who reads a part of it goes on with it: a suspended one, too, of whose
+    /// steps the wait may not be there yet.
+    #[test]
+    fn a_part_of_a_run_is_one_that_runs() {
+        for status in [
+            Status::Queued,
+            Status::Running,
+            Status::Suspended,
+            Status::Completed,
+            Status::Failed,
+            Status::Cancelled,
+        ] {
+            let mut whole = run(status);
+            whole.state.wake_at = Some(99);
+            let part = as_of(&whole, 4, false, 1).state;
+            assert_eq!(part.status, Status::Running, "{status:?}");
+            let due = match status {
+                Status::Running => whole.state.wake_at,
+                // At once.
+                _ => Some(whole.updated_at),
+            };
+            assert_eq!((part.wake_at, part.outcome), (due, None), "{status:?}");
+            assert_eq!(as_of(&whole, 9, true, 2), whole, "{status:?}");
+        }
+    }
+
     #[test]
     fn a_partial_ship_tells_of_no_ending_and_no_later_attempt() {
         let mut whole = run(Status::Completed);
