@@ -14,7 +14,7 @@ const SIM_RUNS = Number(process.env.MUTANT_RUNS || 6000);
 const SIM_SECONDS = Number(process.env.MUTANT_SECONDS || 600);
 // What `cargo test` runs of them (LEAST_RUNS in tests/it/sim.rs), and what `make test` comes to in its 30 seconds.
 const CARGO_TEST_RUNS = 40;
-const MAKE_TEST_RUNS = 700;
+const MAKE_TEST_RUNS = 270;
 const FUZZ_RUNS = 4000;
 // Several times what each takes on two busy cores. No single test takes as long as one that hangs may say nothing.
 const SECONDS = { unit: 300, integration: 1200, crashes: 1200, again: 300, fuzz: 1200, build: 1800, workerd: 1200 };
