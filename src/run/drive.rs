@@ -6,6 +6,7 @@
 
 use super::error::{Error, Stop};
 use super::journal::Journal;
+use super::lease::leased;
 use super::workspace::Workspace;
 use crate::caps;
 use crate::log::Wake;
@@ -135,27 +136,26 @@ pub(super) async fn drive<P: Ports, S: Store + Clone, W: Workspace, T>(
         watch.waits,
         &looking,
     ));
+    let now = || journal.now();
     let halt = loop {
         let look = poll_fn(|cx| {
-            look(
-                journal,
-                cx,
-                body.as_mut(),
-                writer.as_mut(),
-                watcher.as_mut(),
-                watch.lost.as_mut(),
-                watch.until,
-                &looking,
-            )
-        })
-        .await;
-        match look {
-            Look::Halt(halt) => break halt,
+            // First, since the watcher wakes us at its end.
+            looking.note(now(), journal.is_suspended());
+            leased(cx, watch.lost.as_mut(), now, watch.until, |cx| {
+                let (body, writer) = (body.as_mut(), writer.as_mut());
+                look(journal, cx, body, writer, watcher.as_mut(), &looking)
+            })
+        });
+        match look.await {
+            Err(stop) => break Halt::Stopped(stop),
+            Ok(Look::Halt(halt)) => break halt,
             // A store that doesn't answer must not keep who has lost the run.
-            Look::Idle => {
+            Ok(Look::Idle) => {
                 let mut suspending = pin!(journal.suspend());
-                let suspended = leased(journal, watch.lost.as_mut(), watch.until, |cx| {
-                    suspending.as_mut().poll(cx)
+                let suspended = poll_fn(|cx| {
+                    leased(cx, watch.lost.as_mut(), now, watch.until, |cx| {
+                        suspending.as_mut().poll(cx)
+                    })
                 });
                 match suspended.await {
                     Ok(Ok(())) => journal.tick.wake(),
@@ -184,48 +184,15 @@ pub(super) async fn drive<P: Ports, S: Store + Clone, W: Workspace, T>(
     }
 }
 
-/// Does `work` until the run is lost. It stands still while the lease is over by this worker's own clock, until
-/// the worker knows whether it still has it.
-async fn leased<P: Ports, S: Store + Clone, W: Workspace, T>(
-    journal: &Journal<P, S, W>,
-    mut lost: Pin<&mut dyn Future<Output = Stop>>,
-    until: &Cell<i64>,
-    mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
-) -> Result<T, Stop> {
-    poll_fn(|cx| {
-        if let Poll::Ready(stop) = lost.as_mut().poll(cx) {
-            return Poll::Ready(Err(stop));
-        }
-        if journal.now() >= until.get() {
-            return Poll::Pending;
-        }
-        work(cx).map(Ok)
-    })
-    .await
-}
-
 /// Polls everything once, in the order of what must not be missed.
-#[allow(clippy::too_many_arguments, reason = "each is polled by itself")]
 fn look<P: Ports, S: Store + Clone, W: Workspace, T>(
     journal: &Journal<P, S, W>,
     cx: &mut Context<'_>,
     mut body: Pin<&mut impl Future<Output = Result<T, Error>>>,
     mut writer: Pin<&mut impl Future<Output = store::Error>>,
     mut watcher: Pin<&mut impl Future<Output = ()>>,
-    mut lost: Pin<&mut dyn Future<Output = Stop>>,
-    until: &Cell<i64>,
     looking: &Looking,
 ) -> Poll<Look<T>> {
-    // First, since the watcher wakes us at its end.
-    looking.note(journal.now(), journal.is_suspended());
-    if let Poll::Ready(stop) = lost.as_mut().poll(cx) {
-        // It outdoes whatever else came: nothing can be written any more.
-        return Poll::Ready(Look::Halt(Halt::Stopped(stop)));
-    }
-    // A renewal that is under way says whether it goes on.
-    if journal.now() >= until.get() {
-        return Poll::Pending;
-    }
     // It never completes: it stops the run, or ticks.
     let _: Poll<()> = watcher.as_mut().poll(cx);
     if let Some(stop) = journal.stopped() {
@@ -259,17 +226,20 @@ fn look<P: Ports, S: Store + Clone, W: Workspace, T>(
 async fn settle<P: Ports, S: Store + Clone, W: Workspace>(
     journal: &Journal<P, S, W>,
     mut writer: Pin<&mut impl Future<Output = store::Error>>,
-    lost: Pin<&mut dyn Future<Output = Stop>>,
+    mut lost: Pin<&mut dyn Future<Output = Stop>>,
     until: &Cell<i64>,
 ) -> Option<store::Error> {
-    let settled = leased(journal, lost, until, |cx| {
-        if let Poll::Ready(failure) = writer.as_mut().poll(cx) {
-            return Poll::Ready(Some(failure));
-        }
-        if journal.is_written() {
-            return Poll::Ready(None);
-        }
-        Poll::Pending
+    let now = || journal.now();
+    let settled = poll_fn(|cx| {
+        leased(cx, lost.as_mut(), now, until, |cx| {
+            if let Poll::Ready(failure) = writer.as_mut().poll(cx) {
+                return Poll::Ready(Some(failure));
+            }
+            if journal.is_written() {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
     });
     settled.await.unwrap_or(Some(store::Error::Fenced))
 }

@@ -10,8 +10,8 @@ use crate::store::{self, Fence, Held, Store};
 use futures::future::{Either, FutureExt, select};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 /// How a lease is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +87,7 @@ pub async fn keep<P: Ports, S: Store + Clone>(
     renew(ports, store, acquired, terms, &Cell::new(acquired.until)).await;
 }
 
-/// Does `work` under the lease that [`keep`] keeps, and gives it back unfinished once that is lost. The work
-/// stands still while its lease is over by its own clock, until the holder knows whether it still has it.
+/// Does `work` under the lease that [`keep`] keeps, and gives it back unfinished once that is lost.
 pub(crate) async fn under_lease<P: Ports, S: Store + Clone, W: Future + Unpin>(
     ports: &P,
     store: &S,
@@ -98,17 +97,29 @@ pub(crate) async fn under_lease<P: Ports, S: Store + Clone, W: Future + Unpin>(
 ) -> Result<W::Output, W> {
     let until = Cell::new(acquired.until);
     let mut kept = pin!(renew(ports, store, acquired, terms, &until));
-    let worked = poll_fn(|cx| {
-        // Who stood still past its lease's end, and is woken by a frame, learns here that it is over.
-        if kept.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
-        }
-        if ports.now_ms() >= until.get() {
-            return Poll::Pending;
-        }
-        work.poll_unpin(cx).map(Some)
-    });
-    worked.await.ok_or(work)
+    let now = || ports.now_ms();
+    let worked = poll_fn(|cx| leased(cx, kept.as_mut(), now, &until, |cx| work.poll_unpin(cx)));
+    worked.await.map_err(|()| work)
+}
+
+/// One look at work under a lease, of which `lost` completes when it is lost and `until` is its end as far as its
+/// holder knows, Unix ms. The work stands still while that has passed, until the holder knows whether it still has it.
+pub(super) fn leased<T, L>(
+    cx: &mut Context<'_>,
+    lost: Pin<&mut (impl Future<Output = L> + ?Sized)>,
+    now: impl Fn() -> i64,
+    until: &Cell<i64>,
+    work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<Result<T, L>> {
+    // Who stood still past its lease's end, and is woken by a frame, learns here that it is over: nothing can be
+    // written any more, whatever else came.
+    if let Poll::Ready(lost) = lost.poll(cx) {
+        return Poll::Ready(Err(lost));
+    }
+    if now() >= until.get() {
+        return Poll::Pending;
+    }
+    work(cx).map(Ok)
 }
 
 /// As [`keep`]. `until` is when the lease ends as far as its holder knows, Unix ms: behind it nothing may be done

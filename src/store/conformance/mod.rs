@@ -1,10 +1,10 @@
 //! What every store and every driver must do, as one table of cases, and beside the model.
 //!
 //! Owns the cases of the [`Store`] contract ([`CASES`], and [`SHARED_CASES`] where many sessions share
-//! one) and of the [`Driver`] below it ([`DRIVER_CASES`]), each named by its rule, and random sequences of operations that a store and
-//! the model must answer alike ([`run_random`]). It is compiled always, since it is part of what
-//! the crate promises to authors of stores: generic code that nobody calls adds nothing to a
-//! Worker. Cases answer with a message instead of a panic, so that they run inside workerd too.
+//! one) and of the [`Driver`] below it ([`DRIVER_CASES`]), each named by its rule, and random sequences of
+//! operations that a store and the model must answer alike ([`run_random`]). It is compiled always,
+//! since it is part of what the crate promises to authors of stores: generic code that nobody calls
+//! adds nothing to a Worker. Cases answer with a message instead of a panic, so that they run inside workerd too.
 //! Invariant: a case touches sessions of its own only, named by its salt, so that all of them can
 //! run on one shared database, one after another, again and again.
 
@@ -60,27 +60,23 @@ impl<T> Case<T> {
 
 /// Runs all of [`CASES`] on one migrated store, one after another.
 pub async fn run_all<S: Store>(store: &S, salt: &str) -> Vec<CaseResult> {
-    let mut results = Vec::with_capacity(CASES.len());
-    for case in cases() {
-        results.push(case.run(store, salt).await);
-    }
-    results
+    run(cases(), store, salt).await
 }
 
 /// Runs all of [`SHARED_CASES`] on one migrated store, one after another.
 pub async fn run_all_shared<S: Store>(store: &S, salt: &str) -> Vec<CaseResult> {
-    let mut results = Vec::with_capacity(SHARED_CASES.len());
-    for case in shared_cases() {
-        results.push(case.run(store, salt).await);
-    }
-    results
+    run(shared_cases(), store, salt).await
 }
 
 /// Runs all of [`DRIVER_CASES`] on one migrated database, one after another.
 pub async fn run_all_on_driver<D: Driver>(driver: &D, salt: &str) -> Vec<CaseResult> {
-    let mut results = Vec::with_capacity(DRIVER_CASES.len());
-    for case in driver_cases() {
-        results.push(case.run(driver, salt).await);
+    run(driver_cases(), driver, salt).await
+}
+
+async fn run<T>(cases: Vec<Case<T>>, subject: &T, salt: &str) -> Vec<CaseResult> {
+    let mut results = Vec::with_capacity(cases.len());
+    for case in cases {
+        results.push(case.run(subject, salt).await);
     }
     results
 }
